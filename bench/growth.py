@@ -20,7 +20,7 @@ import numpy as np
 from bench.chart import chart
 from bench.measuring import MIB, measure
 from bench.store import BUCKET, environment
-from cleancut_devcluster.peer.engine.tar_format import TarEntry, tar_chunks
+from cleancut.engine.tar_format import TarEntry, tar_chunks
 from tests.support.s3_server import S3Server
 
 GB = 1_000_000_000

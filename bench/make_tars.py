@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import qdrant_edge as edge
 
-from cleancut_devcluster.peer.engine.tar_format import TarEntry, tar_chunks
+from cleancut.engine.tar_format import TarEntry, tar_chunks
 
 DIMENSION = 256
 BATCH = 2000

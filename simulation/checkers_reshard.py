@@ -84,7 +84,7 @@ def number_is_true(outcome: Outcome) -> Iterator[str]:
         request = decode(ReshardRequest, record.request.encode(), "the request")
         if record.state is State.DONE and record.reached != request.shards:
             yield f"{record.id} is done with {record.reached} shards, not {request.shards}"
-        if record.state in {State.NEEDS_OPERATOR, State.ABORTED}:
+        if record.state in {State.NEEDS_OPERATOR, State.ABORTED} or record.id not in ended:
             continue
         at_s = ended[record.id]
         life = next((one for one in lives if one.made_s <= at_s < one.dropped_s), None)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from cleancut.core.cluster.hash_ring import HashRing
 from cleancut.core.cluster.ring_counts import ReplicaCount
-from cleancut.core.primitives.ids import PeerId, ShardId
+from cleancut.core.primitives.ids import Epoch, PeerId, ShardId
 from cleancut.core.protocol.etcd_records import Operation, ShardTask
-from cleancut.core.protocol.states import State
-from cleancut.core.reshard.phases import CompareRings
+from cleancut.core.reshard.phases import STEP_ALIASES, CompareRings
 from cleancut.qdrant.client import Qdrant
+from cleancut_agent.reshard import effects as agent_effects
 from cleancut_agent.reshard.effects import AgentReshardEffects
-from cleancut_coordinator.etcd_state import read_operations
 from cleancut_coordinator.leader.state import LeaderState
+from cleancut_coordinator.reshard import migration
 from cleancut_coordinator.reshard.effects import ReshardEffects
 from cleancut_coordinator.reshard.migration import StepMigration
 from simulation.mutation import Mutant, Patch
@@ -42,23 +40,17 @@ async def stream_once_each(self: StepMigration, peer: Qdrant) -> None:
             await self._serve(peer, target, at)
 
 
-async def name_nothing(self: StepMigration, *_: Any) -> None:
-    """No alias stands for the step."""
+def one_alias(epoch: Epoch) -> str:
+    """The same for all steps."""
+    return f"{STEP_ALIASES}0"
 
 
-async def never_wait(self: StepMigration, peer: Qdrant) -> None:
-    """Peers that lag behind are not waited for."""
+_real_pending = LeaderState.all_pending
 
 
-async def clean_at_once(self: AgentReshardEffects, task: ShardTask) -> None:
-    """What waits in a replica's queue is not waited for."""
-
-
-async def oldest_first(self: LeaderState) -> Operation | None:
+async def oldest_first(self: LeaderState) -> list[Operation]:
     """An operation keeps its place until it has ended."""
-    records = await read_operations(self._context)
-    waiting = [one for one in records if one.state is State.PENDING and not one.after]
-    return min(waiting, key=lambda one: one.created_at, default=None)
+    return sorted(await _real_pending(self), key=lambda one: one.created_at)
 
 
 _RESHARDS = {"reshards": True}
@@ -70,50 +62,44 @@ RESHARD_MUTANTS = {
         ("no_point_lost",),
         (_UNCOUNTED,),
         {"diverged": True},
+        first=838,
     ),
     "cleans_nothing": Mutant(
         "old replicas keep nothing of what has moved",
         ("no_point_lost",),
         (Patch(AgentReshardEffects, "_clean", clean_nothing),),
         _RESHARDS,
-    ),
-    "cleans_at_once": Mutant(
-        "a replica is cleaned once it has applied what was in its queue",
-        ("no_point_lost", "operations_end"),
-        (Patch(AgentReshardEffects, "_plunge", clean_at_once),),
-        _RESHARDS,
+        first=10,
     ),
     "streams_once_down": Mutant(
         "on the way down each replica gets a stream of its own",
         ("no_point_lost",),
         (Patch(StepMigration, "_empty_last", stream_once_each), _UNCOUNTED),
         _RESHARDS,
+        first=403,
     ),
     "streams_once_counted": Mutant(
         "on the way down each replica gets a stream of its own, or the counts never agree",
         ("nothing_disturbed_is_done",),
         (Patch(StepMigration, "_empty_last", stream_once_each),),
         {"reshards": True, "calm": True},
+        first=441,
     ),
     "commits_suspended": Mutant(
         "a leader that lost its term commits nothing of a later step",
         ("ring_epochs",),
         (
-            Patch(StepMigration, "_alias", property(lambda self: self.name)),
-            Patch(StepMigration, "_name_step", name_nothing),
+            Patch(migration, "step_alias", one_alias),
+            Patch(agent_effects, "step_alias", one_alias),
         ),
         {"reshards": True, "calm": False},
-    ),
-    "ignores_lag": Mutant(
-        "every peer has applied a step before the next",
-        ("no_point_lost",),
-        (Patch(StepMigration, "_applied", never_wait),),
-        {"reshards": True, "calm": False},
+        first=11,
     ),
     "keeps_its_turn": Mutant(
         "another operation waits for one step at the most",
         ("others_get_their_turn",),
-        (Patch(LeaderState, "next_pending", oldest_first),),
+        (Patch(LeaderState, "all_pending", oldest_first),),
         _RESHARDS,
+        first=13,
     ),
 }

@@ -98,7 +98,7 @@ class Plan:
             unkind=choose_kind(seed),
             logs=random.Random(f"logs {seed}").random() < LOGS_SHARE,
             archive=is_archived(seed),
-            reshards=random.Random(f"reshards {seed}").random() < RESHARD_SHARE,
+            reshards=random.Random(f"rings {seed}").random() < RESHARD_SHARE,
             diverged=random.Random(f"differs {seed}").random() < DIVERGED_SHARE,
             situation="",
         )

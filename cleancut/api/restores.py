@@ -100,8 +100,7 @@ class PlannedPeer(ApiValue, frozen=True):
 
 
 class PlannedReshard(ApiValue, frozen=True):
-    """A reshard that follows the restore. `collection`: in the backup. `shards`, `wanted`: before
-    and after it. `size_bytes`: about what moves between shards in all replicas."""
+    """A change of the number of shards; see PlannedReshard in restore.proto."""
 
     collection: str
     shard_key: str | None = None
@@ -110,6 +109,8 @@ class PlannedReshard(ApiValue, frozen=True):
     steps: int = 0
     size_bytes: int = 0
     estimated_s: float = 0.0
+    way: str = ""
+    scratch_bytes: int = 0
 
 
 class RestorePlan(ApiValue, frozen=True):
@@ -171,6 +172,7 @@ class RestoreOptions(ApiValue, frozen=True):
     from_store: str = ""
     quotas: bool = False
     shards: tuple[ShardNumber, ...] = ()
+    offline: bool = False
 
 
 class RestorePage(ApiValue, frozen=True):

@@ -64,7 +64,7 @@ async def run_shard(
     tar, directory = scratch.with_suffix(".tar"), scratch.with_suffix(".shard")
     label = f"{shard.collection}/{shard.shard_id}"
     try:
-        await _write_tar(store, paths, shard, tar)
+        await write_tar(store, paths, shard, tar)
         line = await _run(replace(job, tar=str(tar), directory=str(directory)), progress, label)
     finally:
         tar.unlink(missing_ok=True)
@@ -75,7 +75,7 @@ async def run_shard(
     return line
 
 
-async def _write_tar(store: Store, paths: Paths, shard: ShardEntry, target: Path) -> None:
+async def write_tar(store: Store, paths: Paths, shard: ShardEntry, target: Path) -> None:
     try:
         with target.open("xb") as file:
             async with aclosing(read_captured(store, paths, shard)) as chunks:

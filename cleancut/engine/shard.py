@@ -34,7 +34,7 @@ def opened(tar: Path, directory: Path) -> Iterator[EngineShard]:
     import qdrant_edge as edge
 
     directory.mkdir()
-    with _engine_errors("open"):
+    with engine_errors("open"):
         edge.EdgeShard.unpack_snapshot(str(tar), str(directory))
         tar.unlink()
         shard = edge.EdgeShard.load(str(directory))
@@ -52,12 +52,12 @@ class EngineShard:
 
     def count(self) -> int:
         """Its points, exactly."""
-        with _engine_errors("read"):
+        with engine_errors("read"):
             return int(self._shard.count(self._edge.CountRequest(exact=True)))
 
     def indexes(self) -> dict[str, str]:
         """The payload indexes: field and type, as Qdrant's API spells it."""
-        with _engine_errors("read"):
+        with engine_errors("read"):
             schema = self._shard.info().payload_schema
         return {field: _word(entry.data_type) for field, entry in schema.items()}
 
@@ -70,7 +70,7 @@ class EngineShard:
         request = edge.ScrollRequest(
             offset=after, limit=limit, filter=condition, with_payload=payload, with_vector=vectors
         )
-        with _engine_errors("read"):
+        with engine_errors("read"):
             records, following = self._shard.scroll(request)
         return records, following
 
@@ -86,7 +86,7 @@ class EngineShard:
         request = edge.QueryRequest(
             limit=number, query=edge.Sample.Random, with_vector=[vector], with_payload=False
         )
-        with _engine_errors("read"):
+        with engine_errors("read"):
             found = self._shard.query(request)
         return [one for point in found if (one := vector_of(point, vector)) is not None]
 
@@ -116,13 +116,14 @@ class EngineShard:
             filter=condition,
             with_payload=payload,
         )
-        with _engine_errors("read"):
+        with engine_errors("read"):
             found: list[Any] = self._shard.query(request)
         return found
 
 
 @contextmanager
-def _engine_errors(what: str) -> Iterator[None]:
+def engine_errors(what: str) -> Iterator[None]:
+    """Raises: Corrupt, for any error of the engine in its block."""
     try:
         yield
     except Exception as error:

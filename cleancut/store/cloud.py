@@ -1,7 +1,7 @@
 """A store in a container of Azure or a bucket of Google Cloud Storage, by obstore.
 
 Its blocking calls are used, in one bounded pool: with its coroutines, some processes abort as they
-end (D23). Retries are ours, so that they are bounded, cancellable and counted alike in all
+end (D24). Retries are ours, so that they are bounded, cancellable and counted alike in all
 stores.
 """
 

@@ -200,7 +200,7 @@ class PlannedPeer(_message.Message):
     def __init__(self, peer_id: _Optional[int] = ..., agent: _Optional[str] = ..., shards_max: _Optional[int] = ..., size_bytes_max: _Optional[int] = ..., free_bytes: _Optional[int] = ...) -> None: ...
 
 class PlannedReshard(_message.Message):
-    __slots__ = ("collection", "shard_key", "shards", "wanted", "steps", "size_bytes", "estimated_s")
+    __slots__ = ("collection", "shard_key", "shards", "wanted", "steps", "size_bytes", "estimated_s", "way", "scratch_bytes")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     SHARD_KEY_FIELD_NUMBER: _ClassVar[int]
     SHARDS_FIELD_NUMBER: _ClassVar[int]
@@ -208,6 +208,8 @@ class PlannedReshard(_message.Message):
     STEPS_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     ESTIMATED_S_FIELD_NUMBER: _ClassVar[int]
+    WAY_FIELD_NUMBER: _ClassVar[int]
+    SCRATCH_BYTES_FIELD_NUMBER: _ClassVar[int]
     collection: str
     shard_key: str
     shards: int
@@ -215,7 +217,9 @@ class PlannedReshard(_message.Message):
     steps: int
     size_bytes: int
     estimated_s: float
-    def __init__(self, collection: _Optional[str] = ..., shard_key: _Optional[str] = ..., shards: _Optional[int] = ..., wanted: _Optional[int] = ..., steps: _Optional[int] = ..., size_bytes: _Optional[int] = ..., estimated_s: _Optional[float] = ...) -> None: ...
+    way: str
+    scratch_bytes: int
+    def __init__(self, collection: _Optional[str] = ..., shard_key: _Optional[str] = ..., shards: _Optional[int] = ..., wanted: _Optional[int] = ..., steps: _Optional[int] = ..., size_bytes: _Optional[int] = ..., estimated_s: _Optional[float] = ..., way: _Optional[str] = ..., scratch_bytes: _Optional[int] = ...) -> None: ...
 
 class RestorePlan(_message.Message):
     __slots__ = ("backup_id", "backup_epoch", "collections", "peers", "source_version", "target_version", "warnings", "blockers", "digest", "size_bytes", "estimated_s", "moment", "reshards")
@@ -264,7 +268,7 @@ class ShardNumber(_message.Message):
     def __init__(self, shards: _Optional[int] = ..., of: _Optional[str] = ...) -> None: ...
 
 class RestoreOptions(_message.Message):
-    __slots__ = ("collections", "from_cluster", "renames", "beside", "replace", "replicas", "only_shards", "peer_id", "rebalance", "strict", "target", "accept_count", "from_store", "shards", "quotas")
+    __slots__ = ("collections", "from_cluster", "renames", "beside", "replace", "replicas", "only_shards", "peer_id", "rebalance", "strict", "target", "accept_count", "from_store", "shards", "quotas", "offline")
     COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
     FROM_CLUSTER_FIELD_NUMBER: _ClassVar[int]
     RENAMES_FIELD_NUMBER: _ClassVar[int]
@@ -280,6 +284,7 @@ class RestoreOptions(_message.Message):
     FROM_STORE_FIELD_NUMBER: _ClassVar[int]
     SHARDS_FIELD_NUMBER: _ClassVar[int]
     QUOTAS_FIELD_NUMBER: _ClassVar[int]
+    OFFLINE_FIELD_NUMBER: _ClassVar[int]
     collections: _containers.RepeatedScalarFieldContainer[str]
     from_cluster: str
     renames: _containers.RepeatedCompositeFieldContainer[Rename]
@@ -295,7 +300,8 @@ class RestoreOptions(_message.Message):
     from_store: str
     shards: _containers.RepeatedCompositeFieldContainer[ShardNumber]
     quotas: bool
-    def __init__(self, collections: _Optional[_Iterable[str]] = ..., from_cluster: _Optional[str] = ..., renames: _Optional[_Iterable[_Union[Rename, _Mapping]]] = ..., beside: _Optional[bool] = ..., replace: _Optional[bool] = ..., replicas: _Optional[int] = ..., only_shards: _Optional[_Iterable[int]] = ..., peer_id: _Optional[int] = ..., rebalance: _Optional[bool] = ..., strict: _Optional[bool] = ..., target: _Optional[_Union[MomentOptions, _Mapping]] = ..., accept_count: _Optional[bool] = ..., from_store: _Optional[str] = ..., shards: _Optional[_Iterable[_Union[ShardNumber, _Mapping]]] = ..., quotas: _Optional[bool] = ...) -> None: ...
+    offline: bool
+    def __init__(self, collections: _Optional[_Iterable[str]] = ..., from_cluster: _Optional[str] = ..., renames: _Optional[_Iterable[_Union[Rename, _Mapping]]] = ..., beside: _Optional[bool] = ..., replace: _Optional[bool] = ..., replicas: _Optional[int] = ..., only_shards: _Optional[_Iterable[int]] = ..., peer_id: _Optional[int] = ..., rebalance: _Optional[bool] = ..., strict: _Optional[bool] = ..., target: _Optional[_Union[MomentOptions, _Mapping]] = ..., accept_count: _Optional[bool] = ..., from_store: _Optional[str] = ..., shards: _Optional[_Iterable[_Union[ShardNumber, _Mapping]]] = ..., quotas: _Optional[bool] = ..., offline: _Optional[bool] = ...) -> None: ...
 
 class PlanRestoreRequest(_message.Message):
     __slots__ = ("backup_id", "options", "deep")

@@ -52,8 +52,9 @@ class CoordinatorContext:
     `peers`: the configured Qdrant peers, tried in order; any one of them will do. `token_hex`: a
     random string of N bytes. `call_hook`: pauses or resumes a writer.
     `stores`: those that backups are copied to, by name.
-    `api_open`: everyone who reaches the API over a network may do everything. `bases`: read once
-    for all who need them.
+    `api_open`: everyone who reaches the API over a network may do everything. `alone`:
+    its etcd is embedded in this process, so that no other coordinator can stand by. `bases`: read
+    once for all who need them.
     """
 
     name: str
@@ -74,6 +75,7 @@ class CoordinatorContext:
     token_hex: Callable[[int], str] = secrets.token_hex
     call_hook: CallHook = call_hook
     api_open: bool = False
+    alone: bool = False
     skipped: SkippedRecords = field(default_factory=SkippedRecords)
     bases: BaseReader = field(init=False)
 

@@ -291,6 +291,7 @@ async def open_coordinator(
             bounds=rules.bounds,
             archive=rules.archive,
             api_open=is_open_to_all(listen),
+            alone=not shared.etcd,
             stores=stores,
         )
         process = CoordinatorProcess(context, Health(), metrics, log)

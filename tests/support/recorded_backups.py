@@ -22,12 +22,12 @@ from cleancut.core.format.manifest import (
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId
 from cleancut.core.protocol.etcd_records import Reading
+from cleancut.engine.tar_format import TarEntry, tar_chunks
 from cleancut.runtime.clock import SystemClock
 from cleancut.store.open import open_store
 from cleancut_devcluster.peer.engine.config import new_config
 from cleancut_devcluster.peer.engine.shard import LocalShard
 from cleancut_devcluster.peer.engine.shard_log import LogPlace
-from cleancut_devcluster.peer.engine.tar_format import TarEntry, tar_chunks
 from tests.support.capturing import PATHS, RECORDED, capture, recorded
 from tests.support.groups import SOUND
 

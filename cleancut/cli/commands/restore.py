@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
+from msgspec.structs import replace
 from rich.console import Console
 
 from cleancut.api.restores import Restore, RestoreOptions, RestorePlan
+from cleancut.cli.commands.data.offline_restore import OfflineStart
+from cleancut.cli.commands.data.options import jobs_option, scratch_option
 from cleancut.cli.commands.rebalance import follow_after
 from cleancut.cli.commands.reshard import follow_reshard
 from cleancut.cli.commands.restore_options import options_of, what_options
@@ -27,7 +31,7 @@ from cleancut.cli.render.output import emit, emit_many
 from cleancut.cli.render.restore_tables import plan as plan_table
 from cleancut.cli.settings import Noun, Settings, settings_of
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
-from cleancut.core.primitives.errors import Refused
+from cleancut.core.primitives.errors import CleancutError, Refused
 
 
 @click.group(cls=Noun, name="restore")
@@ -43,7 +47,11 @@ def restore() -> None:
 def plan(context: click.Context, /, backup_id: str, *, deep: bool, **what: Any) -> Exit:
     """Show what a restore would do, without changes. Exit code 4: it would be refused."""
     settings = settings_of(context)
-    made = _plan(settings, backup_id, options_of(what), deep=deep)
+    options = options_of(what)
+    if options.offline:
+        made = _plan_offline(settings, backup_id, options)
+    else:
+        made = _plan(settings, backup_id, options, deep=deep)
     emit(settings.output, "plan", made)
     return report_error(_refusal(made)) if made.blockers else Exit.OK
 
@@ -73,6 +81,8 @@ def plan(context: click.Context, /, backup_id: str, *, deep: bool, **what: Any) 
 @yes_option
 @wait_options
 @request_id_option
+@jobs_option
+@scratch_option
 @click.pass_context
 def start(
     context: click.Context,
@@ -84,10 +94,19 @@ def start(
     wait: bool,
     timeout_s: float,
     request_id: str,
+    jobs: int,
+    scratch: Path | None,
     **what: Any,
 ) -> Exit:
     """Restore a backup, or some collections of it."""
     settings, options = settings_of(context), options_of(what)
+    if options.offline:
+        return _start_offline(
+            OfflineStart(settings, backup_id, options, jobs, scratch, timeout_s, request_id),
+            plan_digest,
+            wait=wait,
+            yes=yes,
+        )
     if not yes and sys.stdin.isatty():
         made = _plan(settings, backup_id, options)
         plan_digest = plan_digest or made.digest
@@ -107,6 +126,38 @@ def start(
     if code is not Exit.OK or not wait or job.last is None:
         return code
     return _follow(settings, job.last, timeout_s)
+
+
+def _start_offline(asked: OfflineStart, plan_digest: str, *, wait: bool, yes: bool) -> Exit:
+    """Raises: as `OfflineStart.run`."""
+    if not wait:
+        raise click.UsageError("--offline removes what it built once the restore is over: it waits")
+    made = _plan_offline(asked.settings, asked.backup, asked.options)
+    if made.blockers:
+        return report_error(_refusal(made))
+    if plan_digest and plan_digest != made.digest:
+        raise Refused("the plan has changed", "look at `cleancut restore plan` again")
+    if not yes and sys.stdin.isatty():
+        print_table(Console(stderr=True), plan_table(made))
+    confirm(f"build shards from backup {asked.backup}, and restore them", yes=yes)
+    return asked.run()
+
+
+def _plan_offline(settings: Settings, backup_id: str, options: RestoreOptions) -> RestorePlan:
+    """The coordinator's plan, with what is missing here."""
+    store = "store" in settings.flags
+    settings.flags.discard("store")
+    made = _plan(settings, backup_id, options)
+    settings.flags |= {"store"} if store else set()
+    from cleancut.engine.shard import check_engine
+
+    missing = []
+    for check in (check_engine, settings.catalog):
+        try:
+            check()
+        except CleancutError as error:
+            missing.append(f"{error.message}: {error.hint}")
+    return replace(made, blockers=(*made.blockers, *missing))
 
 
 def _follow(settings: Settings, done: Restore, timeout_s: float) -> Exit:

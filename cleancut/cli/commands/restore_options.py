@@ -64,6 +64,12 @@ _WHAT = (
         " Default: as in the backup.",
     ),
     click.option(
+        "--offline",
+        is_flag=True,
+        help="With --shards: build the shards here from the backup's points, before the restore,"
+        " and not by reshards after it. Needs `cleancut[data]`, and --store and --cluster.",
+    ),
+    click.option(
         "--only-shard",
         "only_shards",
         multiple=True,
@@ -125,6 +131,8 @@ def options_of(what: dict[str, Any]) -> RestoreOptions:
             raise click.UsageError(f"--rename {text!r} does not have the form OLD=NEW")
         renames.append(Rename(old_name=old, new_name=new))
     _check_only_shards(what)
+    if what["offline"] and not what["shards"]:
+        raise click.UsageError("--offline needs --shards")
     if what["beside"] and what["replace"]:
         raise click.UsageError("--beside and --replace exclude each other")
     return RestoreOptions(
@@ -143,6 +151,7 @@ def options_of(what: dict[str, Any]) -> RestoreOptions:
         accept_count=what.get("accept_count", False),
         target=_moment_of(what),
         shards=tuple(map(_number_of, what["shards"])),
+        offline=what["offline"],
     )
 
 

@@ -108,7 +108,7 @@ def plan(value: RestorePlan) -> RenderableType:
             ("to read", size(value.size_bytes)),
             ("estimated time", None if value.estimated_s is None else span(value.estimated_s)),
             ("digest", value.digest),
-            *(("then", _reshard(one)) for one in value.reshards),
+            *(_reshard(one) for one in value.reshards),
             *(("warning", text) for text in value.warnings),
             *(("blocker", text) for text in value.blockers),
         )
@@ -116,12 +116,15 @@ def plan(value: RestorePlan) -> RenderableType:
     return Group(head, "", _planned(value), "", _peers(value))
 
 
-def _reshard(one: PlannedReshard) -> str:
+def _reshard(one: PlannedReshard) -> tuple[str, str]:
     key = "" if one.shard_key is None else f", key {one.shard_key}"
-    return (
-        f"reshard of {one.collection}{key} from {one.shards} to {one.wanted} shards: {one.steps}"
-        f" steps, {size(one.size_bytes)}, about {span(one.estimated_s)}"
-    )
+    what = f"{one.collection}{key} from {one.shards} to {one.wanted} shards"
+    if one.way == "offline":
+        scratch = f"{size(one.scratch_bytes)} of scratch"
+        read = f"reads {size(one.size_bytes)}, {scratch}, about {span(one.estimated_s)}"
+        return "first, offline", f"{what}: {read}"
+    cost = f"{one.steps} steps, {size(one.size_bytes)}, about {span(one.estimated_s)}"
+    return "then, reshard", f"{what}: {cost}"
 
 
 def _planned(value: RestorePlan) -> RenderableType:

@@ -194,7 +194,8 @@ class Facts(Record, frozen=True):
     `store_problem`: why the store cannot be used. `coordinators`: names and versions. `backups`:
     None, if the catalog was not read. `api_open`: everyone may do everything.
     `gc_stopped`: why the last gc run deleted nothing. `archive`: None, if it was not read. `other`:
-    another installation of cleancut that uses this Qdrant cluster.
+    another installation of cleancut that uses this Qdrant cluster. `behind`: why etcd shows a past
+    of what the store knows. `alone`: the coordinator's etcd is its own: no other can join it.
     """
 
     peers: tuple[PeerReport, ...]
@@ -210,6 +211,8 @@ class Facts(Record, frozen=True):
     owner_id: str | None = None
     gc_stopped: str = ""
     other: str = ""
+    behind: str = ""
+    alone: bool = False
     seen: SeenPeers | None = None
     accepting: tuple[PeerId, ...] = ()
     now_s: float = 0.0

@@ -255,6 +255,21 @@ def _identity(facts: Facts) -> Iterator[Finding]:
                 ),
             ),
         )
+    if facts.behind:
+        yield Finding(
+            kind="etcd_behind",
+            severity="error",
+            what=f"etcd has gone back: {facts.behind}; backups and restores are refused",
+            fixes=(
+                Fix("cleancut restore list", what="see what was open when it went back"),
+                Fix(
+                    "cleancut adopt",
+                    "loses-data",
+                    "once what is live was looked at, since what etcd forgot stays unknown: take it"
+                    " for the present again",
+                ),
+            ),
+        )
     if facts.owner_id is None:
         yield Finding(
             kind="store_away",

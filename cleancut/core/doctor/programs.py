@@ -62,7 +62,7 @@ def _coordinators(facts: Facts) -> Iterator[Finding]:
             what="no peer answers the coordinator, although agents hear theirs: no backup can be"
             " made; correct the coordinators' --qdrant-url",
         )
-    if len(facts.coordinators) == 1:
+    if len(facts.coordinators) == 1 and not facts.alone:
         yield Finding(
             kind="no_standby",
             severity="info",

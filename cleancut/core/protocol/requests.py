@@ -153,7 +153,8 @@ class RestoreRequest(Record, frozen=True):
     `renames`: old and new names. `replicas` 0: as in the group. `plan`: the digest of the plan that
     was agreed to; "" takes any. `only_shards`: these lost shards of the one collection, in place,
     at `peer` if given. `shards`: numbers of shards that collections have in the end, by further
-    operations. `rebalance`: shards are spread evenly afterwards, by another operation.
+    operations; `offline`: their shards are built before it, by the caller. `rebalance`: shards are
+    spread evenly afterwards, by another operation.
     `strict`: a sample search that answers otherwise undoes the restore. `accept_count`: a shard
     that holds more points than the backup says does not. `target`: the moment to which the backup
     is rolled forward; None: it is restored as it is. `from_store`: the name of the store that holds
@@ -177,3 +178,4 @@ class RestoreRequest(Record, frozen=True):
     from_store: str = ""
     quotas: bool = False
     shards: tuple[ShardNumber, ...] = ()
+    offline: bool = False

@@ -31,11 +31,18 @@ from cleancut.core.restore.blockers import (
     warnings_of_group,
 )
 from cleancut.core.restore.names import names_of, what_has
+from cleancut.core.restore.resharded import (
+    as_resharded,
+    groups_of,
+    planned_of,
+    version_blockers,
+)
 from cleancut.core.restore.shard_numbers import (
     ReshardAfter,
     reshard_blockers,
     reshard_warnings,
     reshards_after,
+    wanted_of,
 )
 from cleancut.core.restore.shard_repair import repair_of
 from cleancut.core.restore.space import Share, bound_at, space_blockers, space_warnings
@@ -148,13 +155,17 @@ def make_plan(
         a request that contradicts itself.
     """
     _check_request(request)
-    chosen = choose(manifest, request)
+    chosen, built = choose(manifest, request), tuple[ReshardAfter, ...]()
+    if request.offline:
+        groups = groups_of(chosen, wanted_of(chosen, request.shards))
+        built, manifest = planned_of(manifest, groups), as_resharded(manifest, groups)
+        chosen = choose(manifest, request)
     planned, warnings = (
         _repair(manifest, chosen[0], request, target)
         if request.only_shards
         else _restore(manifest, chosen, request, target, operation=operation)
     )
-    reshards = reshards_after(manifest, chosen, request)
+    reshards = built if request.offline else reshards_after(manifest, chosen, request)
     moment = request.target
     replay_s = moment.replay_s if moment is not None else 0.0
     shares = [
@@ -181,7 +192,7 @@ def make_plan(
             *warnings_of_group(manifest, target, moment),
             *quota_warnings(request, manifest),
             *warnings,
-            *reshard_warnings(reshards),
+            *(() if built else reshard_warnings(reshards)),
             *space_warnings(shares, target),
         ),
         blockers=(
@@ -189,7 +200,7 @@ def make_plan(
             *store_blockers(request.from_store, target),
             *quota_blockers(request, manifest, target),
             *(f"{one.name}: {one.reason}" for one in planned if one.action == "refuse"),
-            *reshard_blockers(reshards, target),
+            *(version_blockers(versions) if built else reshard_blockers(reshards, target)),
             *space_blockers(shares, target),
         ),
     )
@@ -244,6 +255,13 @@ def _check_request(request: RestoreRequest) -> None:
         )
     if request.peer is not None and not request.only_shards:
         raise Invalid("a peer is named only for shards that are repaired", "leave it out")
+    if request.offline and not request.shards:
+        raise Invalid("shards are built offline for another number only", "give --shards N")
+    if request.offline and request.target is not None:
+        raise Invalid(
+            "logs are replayed by the shards that wrote them, so not by shards built offline",
+            "restore to the moment without --offline",
+        )
     if request.beside and request.replace:
         raise Invalid("beside wants free names, replace existing ones", "choose one of them")
 

@@ -17,7 +17,7 @@ from cleancut.core.primitives.ids import ShardId
 Key = str | int
 Keys = Sequence[tuple[Key, tuple[ShardId, ...]]]
 
-_FIRST = 1
+FIRST_ID = 1
 _FILLER = "cleancut-filler"
 
 
@@ -41,7 +41,7 @@ def steps(shard_keys: Keys) -> tuple[KeyStep, ...]:
     """
     names = {key for key, _ in shard_keys}
     made: list[KeyStep] = []
-    following = _FIRST
+    following = FIRST_ID
     for key, ids in sorted(shard_keys, key=lambda entry: min(entry[1], default=0)):
         if not ids or ids != tuple(range(ids[0], ids[0] + len(ids))) or ids[0] < following:
             raise Refused(

@@ -7,6 +7,7 @@ their number afterwards.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from enum import StrEnum
 
 from cleancut.core.cluster.collection_config import replication_factor
 from cleancut.core.cluster.resharding import ENABLING
@@ -22,26 +23,42 @@ _STEP_S = 5.0
 """Of one step without its points. Source: measured, Qdrant 1.18.3 and 1.19.0: 4.9 to 8.9 s"""
 _BYTES_PER_S = 10e6
 """Of points that are inserted and indexed again: an estimate."""
+_BUILD_S, _BUILT_BYTES_PER_S = 5.0, 5e6
+"""Of shards that are built offline. Source: measured, see docs/how-to/restore.md"""
 _SHOWN = 10
 
 
+class Way(StrEnum):
+    """RESHARD: by Qdrant, after the restore. OFFLINE: shards are built from the backup's points
+    before it."""
+
+    RESHARD = "reshard"
+    OFFLINE = "offline"
+
+
 class ReshardAfter(Record, frozen=True):
-    """A reshard that follows a restore. `collection`: in the backup; `shard_key`: whose shards are
-    meant, None without keys. `shards`, `wanted`: before and after it. `size_bytes`: about what
-    moves between shards in all replicas."""
+    """A change of the number of shards that a restore includes. `collection`: in the backup;
+    `shard_key`: whose shards are meant, None without keys. `shards`, `wanted`: before and after it.
+    `size_bytes`: about what moves between shards in all replicas; offline, what is read.
+    `scratch_bytes`: disk that building takes."""
 
     collection: str
     shards: int
     wanted: int
     shard_key: str | int | None = None
     size_bytes: int = 0
+    way: Way = Way.RESHARD
+    scratch_bytes: int = 0
 
     @property
     def steps(self) -> int:
-        return abs(self.wanted - self.shards)
+        """Of one shard each; an offline reshard has none."""
+        return abs(self.wanted - self.shards) if self.way is Way.RESHARD else 0
 
     @property
     def estimated_s(self) -> float:
+        if self.way is Way.OFFLINE:
+            return _BUILD_S + self.size_bytes / _BUILT_BYTES_PER_S
         return self.steps * _STEP_S + self.size_bytes / _BYTES_PER_S
 
 
@@ -130,13 +147,17 @@ def reshard_blockers(reshards: Sequence[ReshardAfter], target: Target) -> Iterat
     if not reshards:
         return
     if any(peer.peer_id == WITHOUT_CLUSTER for peer in target.peers):
-        yield "this Qdrant runs without cluster mode, in which numbers of shards do not change"
+        yield (
+            "this Qdrant runs without cluster mode, in which numbers of shards do not change:"
+            " build the shards before the restore, with --offline"
+        )
     off = [str(peer.peer_id) for peer in target.peers if peer.reshards is False]
     if off:
         yield (
             f"Qdrant does not allow resharding at {'peer' if len(off) == 1 else 'peers'}"
             f" {', '.join(off)}, so shards cannot become more or fewer after the restore: set"
-            f" {ENABLING} for every peer, and restart them one by one"
+            f" {ENABLING} for every peer, and restart them one by one; or build the shards before"
+            " it, with --offline"
         )
 
 
@@ -147,5 +168,5 @@ def reshard_warnings(reshards: Sequence[ReshardAfter]) -> Iterator[str]:
             yield (
                 f"{one.collection}: the new shards of key {one.shard_key!r} get ids after those of"
                 " all keys; if that is not the last key, Qdrant cannot create them again, and a"
-                " backup of it cannot be restored"
+                " backup of it can only be restored with --shards and --offline"
             )

@@ -27,6 +27,7 @@ from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_all, read_ctl, read_sessions
 from cleancut_coordinator.leader.cluster_id import read_identities
 from cleancut_coordinator.leader.election import read_leader
+from cleancut_coordinator.leader.high_water import read_why_behind
 from cleancut_coordinator.leader.installation import read_other
 
 _ASK_S = 2.0
@@ -138,11 +139,13 @@ async def _read_store(
     try:
         now = await read_identities(context)
         groups = len(await list_epochs(context.store, context.paths))
+        behind = await read_why_behind(context)
     except CleancutError as error:
         away = StoreStatus(url=context.store_url, reachable=False)
         return away, None, (f"the coordinator cannot use the store: {error}",)
     identity = Identity(cluster_id=now.cluster_id, store_cluster_id=now.owner_id, equal=now.equal)
-    return StoreStatus(url=context.store_url, reachable=True, backups=groups), identity, ()
+    problems = (f"etcd has gone back: {behind}: see `cleancut doctor`",) if behind else ()
+    return StoreStatus(url=context.store_url, reachable=True, backups=groups), identity, problems
 
 
 async def _warnings(

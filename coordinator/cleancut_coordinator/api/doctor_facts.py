@@ -44,6 +44,7 @@ from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_all, read_ctl, read_record, read_sessions
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leader.cluster_id import read_identities
+from cleancut_coordinator.leader.high_water import read_why_behind
 from cleancut_coordinator.leader.installation import read_other
 
 ASK_S = 4.0
@@ -89,6 +90,8 @@ async def gather_facts(context: CoordinatorContext) -> Facts:
         api_open=context.api_open,
         gc_stopped=last_gc.stopped if last_gc else "",
         other=await _other(context),
+        behind=await _behind(context),
+        alone=context.alone,
         seen=await _seen(context),
         now_s=context.clock.wall_s(),
     )
@@ -111,6 +114,13 @@ async def _other(context: CoordinatorContext) -> str:
         return await read_other(context)
     except CleancutError:
         return ""  # no peer answers, which is a finding of its own
+
+
+async def _behind(context: CoordinatorContext) -> str:
+    try:
+        return await read_why_behind(context)
+    except CleancutError:
+        return ""  # the store does not answer, which is a finding of its own
 
 
 async def _seen(context: CoordinatorContext) -> SeenPeers | None:

@@ -74,6 +74,11 @@ class RestoreService:
         self, backup: str, options: RestoreOptions, *, request_id: str, plan_digest: str
     ) -> Restore:
         leader = self._leading()
+        if options.offline:
+            raise Refused(
+                "shards are not built offline by a coordinator",
+                "run `cleancut restore start --offline`, which builds them and restores them",
+            )
         known = await requests.recorded(self._context, request_id, OperationKind.RESTORE)
         request = await self._request(backup, options, plan_digest, known)
         if plan_digest and known is None:
@@ -164,6 +169,7 @@ class RestoreService:
             target=target,
             from_store=options.from_store,
             quotas=options.quotas,
+            offline=options.offline,
         )
 
     async def _moment(

@@ -15,6 +15,8 @@ from tests.support.versioned_writers import versioned_writers
 pytestmark = pytest.mark.chaos
 PHASES = (State.MOVING, State.VERIFYING, State.COMMITTING, State.CLEANING)
 VICTIMS = ("leader", "agent", "peer")
+BACK_S = 150.0
+"""Until a killed peer has caught up, and says that it is ready."""
 
 
 async def strike(arena: Arena, victim: str, leader: Coordinator) -> None:
@@ -29,7 +31,7 @@ async def strike(arena: Arena, victim: str, leader: Coordinator) -> None:
         await setup.agents[1].start_again()
     else:
         await setup.peers[1].kill()
-        await setup.peers[1].start()
+        await setup.peers[1].start(BACK_S)
 
 
 @pytest.mark.parametrize("shards", [3, 1], ids=["up", "down"])

@@ -27,6 +27,8 @@ NONE: dict[str, Any] = {
     "replicas": None,
     "shards": (),
     "only_shards": (),
+    "offline": False,
+    "quotas": False,
     "peer": None,
     "at": None,
     "mark": "",

@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
+from cleancut.engine.config import Json
 from cleancut_devcluster.peer.api.http import (
     answer,
     body_of,
@@ -27,7 +28,6 @@ from cleancut_devcluster.peer.cluster.telemetry import (
     placement,
     telemetry,
 )
-from cleancut_devcluster.peer.engine.config import Json
 from cleancut_devcluster.peer.engine.errors import Problem, bad_request, service_error
 
 COLLECTION = "/collections/{collection_name:[^/]+}"

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from cleancut.engine.config import Json
 from cleancut_devcluster.peer.cluster.node import Node
 from cleancut_devcluster.peer.cluster.telemetry import Requests
-from cleancut_devcluster.peer.engine.config import Json
 from cleancut_devcluster.peer.engine.errors import Panic, Problem, bad_request
 
 OPEN_PATHS = frozenset({"/", "/healthz", "/livez", "/readyz"})

@@ -7,10 +7,10 @@ from typing import Any
 
 from aiohttp import web
 
+from cleancut.engine.config import Json
 from cleancut_devcluster.peer.api.http import body_of, flag, json_route, name_of, node_of
 from cleancut_devcluster.peer.cluster import reads
 from cleancut_devcluster.peer.cluster.writes import update
-from cleancut_devcluster.peer.engine.config import Json
 from cleancut_devcluster.peer.engine.errors import bad_request, not_found
 from cleancut_devcluster.peer.engine.updates import Operation, from_batch, parse_id
 

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from cleancut.engine.config import Json
 from cleancut_devcluster.peer.api.http import (
     answer,
     body_of,
@@ -24,7 +25,6 @@ from cleancut_devcluster.peer.api.http import (
 from cleancut_devcluster.peer.cluster import reads, recovery, resharding, transfers, writes
 from cleancut_devcluster.peer.cluster.shard_sizes import weigh_here
 from cleancut_devcluster.peer.cluster.shard_tars import cut_tar
-from cleancut_devcluster.peer.engine.config import Json
 from cleancut_devcluster.peer.engine.errors import Problem, bad_request, service_error
 from cleancut_devcluster.peer.engine.queries import run
 

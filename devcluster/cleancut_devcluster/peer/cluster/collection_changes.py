@@ -6,11 +6,12 @@ import random
 import uuid
 from typing import Any
 
+from cleancut.engine.config import Json, engine_config, index_schema
 from cleancut_devcluster.peer.cluster.node import Node
 from cleancut_devcluster.peer.cluster.writes import update
 from cleancut_devcluster.peer.consensus.proposals import STOPS
 from cleancut_devcluster.peer.consensus.state import ClusterState, Collection
-from cleancut_devcluster.peer.engine.config import Json, engine_config, index_schema, new_config
+from cleancut_devcluster.peer.engine.config import new_config
 from cleancut_devcluster.peer.engine.errors import (
     Problem,
     bad_request,

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from cleancut.engine.config import Json
 from cleancut_devcluster.peer.cluster.peer_calls import Peers
 from cleancut_devcluster.peer.cluster.strays import delete_strays
 from cleancut_devcluster.peer.consensus.journal import ProposalJournal
@@ -23,7 +24,6 @@ from cleancut_devcluster.peer.consensus.state import (
     Collection,
     ShardTransfer,
 )
-from cleancut_devcluster.peer.engine.config import Json
 from cleancut_devcluster.peer.engine.errors import Problem, not_found, service_error
 from cleancut_devcluster.peer.engine.shard import LocalShard
 from cleancut_devcluster.peer.engine.shard_log import LogPlace

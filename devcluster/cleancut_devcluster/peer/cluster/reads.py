@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cleancut.engine.config import Json, vector_params
 from cleancut_devcluster.peer.cluster.node import Node
 from cleancut_devcluster.peer.cluster.peer_calls import by_key
 from cleancut_devcluster.peer.cluster.writes import rings
 from cleancut_devcluster.peer.consensus.resharding import is_read
 from cleancut_devcluster.peer.consensus.state import Collection
-from cleancut_devcluster.peer.engine.config import Json, vector_params
 from cleancut_devcluster.peer.engine.errors import (
     Panic,
     Problem,

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from cleancut.engine.config import Json
 from cleancut_devcluster.peer.cluster.node import Node
 from cleancut_devcluster.peer.cluster.shard_tars import install, shard_file
 from cleancut_devcluster.peer.cluster.writes import set_replica
 from cleancut_devcluster.peer.consensus.state import ACTIVE, Collection
-from cleancut_devcluster.peer.engine.config import Json
 from cleancut_devcluster.peer.engine.errors import Problem, bad_request, not_found, service_error
 
 IDLE_S = 60.0

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cleancut.core.cluster.hash_ring import HashRing
+from cleancut.engine.config import Json
 from cleancut_devcluster.peer.cluster.node import Node
 from cleancut_devcluster.peer.cluster.strays import delete_strays
 from cleancut_devcluster.peer.consensus import resharding
@@ -24,7 +25,6 @@ from cleancut_devcluster.peer.consensus.state import (
     Collection,
     ShardTransfer,
 )
-from cleancut_devcluster.peer.engine.config import Json
 from cleancut_devcluster.peer.engine.errors import (
     Problem,
     bad_request,

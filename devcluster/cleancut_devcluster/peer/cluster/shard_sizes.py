@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from cleancut.engine.config import Json, vector_params
 from cleancut_devcluster.peer.cluster.node import Node
 from cleancut_devcluster.peer.consensus.state import Collection
-from cleancut_devcluster.peer.engine.config import Json, vector_params
 from cleancut_devcluster.peer.engine.errors import Problem, Unreachable
 
 WEIGH_S = 5.0

@@ -13,9 +13,10 @@ from pathlib import Path
 import msgspec
 import qdrant_edge as edge
 
+from cleancut.engine.config import Json
+from cleancut.engine.tar_format import TarEntry, tar_chunks
 from cleancut_devcluster.peer.cluster.node import Node
 from cleancut_devcluster.peer.consensus.state import Collection
-from cleancut_devcluster.peer.engine.config import Json
 from cleancut_devcluster.peer.engine.errors import (
     Problem,
     bad_request,
@@ -23,7 +24,6 @@ from cleancut_devcluster.peer.engine.errors import (
     service_error,
 )
 from cleancut_devcluster.peer.engine.shard import LocalShard
-from cleancut_devcluster.peer.engine.tar_format import TarEntry, tar_chunks
 
 _WAL = re.compile(r"wal/(?:open|closed)-(\d+)\Z")
 _SEGMENT = re.compile(r"segments/([^/]+?)(?:\.tar)?(?:/|\Z)")

@@ -6,10 +6,10 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
+from cleancut.engine.config import Json
 from cleancut_devcluster.peer.cluster.node import Node
 from cleancut_devcluster.peer.cluster.reads import ReplicaRead, read_shard
 from cleancut_devcluster.peer.consensus.state import Collection
-from cleancut_devcluster.peer.engine.config import Json
 from cleancut_devcluster.peer.engine.shard import LocalShard
 
 VERSION = "1.18.3"

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+from cleancut.engine.config import Json
 from cleancut_devcluster.peer.cluster import resharding
 from cleancut_devcluster.peer.cluster.node import Node
 from cleancut_devcluster.peer.cluster.recovery import write_chunks
@@ -22,7 +23,6 @@ from cleancut_devcluster.peer.consensus.state import (
     Collection,
     ShardTransfer,
 )
-from cleancut_devcluster.peer.engine.config import Json
 from cleancut_devcluster.peer.engine.errors import Problem, Unreachable, bad_request, not_found
 
 METHODS = ("stream_records", "snapshot", "wal_delta", STREAM)

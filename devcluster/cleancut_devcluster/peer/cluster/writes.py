@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from cleancut.core.cluster.hash_ring import HashRing
+from cleancut.engine.config import Json
 from cleancut_devcluster.peer.cluster.node import Node
 from cleancut_devcluster.peer.cluster.peer_calls import all_of
 from cleancut_devcluster.peer.cluster.resharding import send
@@ -20,7 +21,6 @@ from cleancut_devcluster.peer.consensus.state import (
     Collection,
     ShardTransfer,
 )
-from cleancut_devcluster.peer.engine.config import Json
 from cleancut_devcluster.peer.engine.errors import Problem, Unreachable, bad_request, service_error
 from cleancut_devcluster.peer.engine.shard import LocalShard
 from cleancut_devcluster.peer.engine.updates import Operation, parse_id, split

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from cleancut_devcluster.peer.engine.config import Json
+from cleancut.engine.config import Json
 from cleancut_devcluster.peer.engine.errors import service_error
 
 _RETRY_S = 0.003

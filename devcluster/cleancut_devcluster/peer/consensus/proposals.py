@@ -9,9 +9,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from cleancut.engine.config import Json
 from cleancut_devcluster.peer.consensus.journal import ProposalJournal
 from cleancut_devcluster.peer.consensus.state import ClusterState
-from cleancut_devcluster.peer.engine.config import Json
 from cleancut_devcluster.peer.engine.errors import Unreachable, service_error
 
 LOCK_S = 10.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from cleancut_devcluster.peer.engine.config import Json
+from cleancut.engine.config import Json
 
 if TYPE_CHECKING:
     from cleancut_devcluster.peer.consensus.state import Collection, ShardKey

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from cleancut.engine.config import Json
 from cleancut_devcluster.peer.consensus import resharding
 from cleancut_devcluster.peer.consensus.resharding import (
     RESHARDING,
@@ -16,7 +17,7 @@ from cleancut_devcluster.peer.consensus.resharding import (
     STREAM,
     Resharding,
 )
-from cleancut_devcluster.peer.engine.config import Json, patched_config
+from cleancut_devcluster.peer.engine.config import patched_config
 
 ACTIVE, DEAD, PARTIAL, RECOVERY = "Active", "Dead", "Partial", "Recovery"
 SERVES = frozenset({ACTIVE, SCALE_DOWN})

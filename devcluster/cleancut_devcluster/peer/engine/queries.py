@@ -10,8 +10,8 @@ import numpy as np
 import qdrant_edge as edge
 
 from cleancut.core.cluster.hash_ring import HashRing, PointId
+from cleancut.engine.config import Json, member
 from cleancut.engine.filters import to_filter
-from cleancut_devcluster.peer.engine.config import Json, member
 from cleancut_devcluster.peer.engine.errors import engine_errors, wrong_input
 from cleancut_devcluster.peer.engine.updates import to_named_vector
 

@@ -16,7 +16,8 @@ from typing import Any
 import msgspec
 import qdrant_edge as edge
 
-from cleancut_devcluster.peer.engine.config import Json, engine_config, index_schema, vector_params
+from cleancut.engine.config import Json, engine_config, index_schema, vector_params
+from cleancut.engine.tar_format import TarEntry, copy_sparse
 from cleancut_devcluster.peer.engine.errors import Problem, engine_errors, service_error
 from cleancut_devcluster.peer.engine.log_entries import EMPTY, encode_operation
 from cleancut_devcluster.peer.engine.shard_log import (
@@ -28,7 +29,6 @@ from cleancut_devcluster.peer.engine.shard_log import (
     write_empty_segment,
 )
 from cleancut_devcluster.peer.engine.slow_optimization import SlowOptimization, instant
-from cleancut_devcluster.peer.engine.tar_format import TarEntry, copy_sparse
 from cleancut_devcluster.peer.engine.updates import Operation, engine_operation
 
 OPTIMIZE_S = 600.0

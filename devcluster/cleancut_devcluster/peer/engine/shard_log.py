@@ -24,8 +24,8 @@ from cleancut.core.wal.framing import (
     stored,
 )
 from cleancut.core.wal.segments import FIRST_INDEX, acknowledged_in, closed_at, open_as
+from cleancut.engine.tar_format import extents
 from cleancut_devcluster.peer.engine.errors import service_error
-from cleancut_devcluster.peer.engine.tar_format import extents
 
 CAPACITY_BYTES = 32 << 20
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cleancut_devcluster.peer.engine.config import Json
+from cleancut.engine.config import Json
 from cleancut_devcluster.peer.engine.queries import run
 from cleancut_devcluster.peer.engine.updates import Operation
 

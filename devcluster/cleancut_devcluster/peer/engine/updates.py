@@ -12,8 +12,8 @@ from typing import Any
 import qdrant_edge as edge
 
 from cleancut.core.cluster.hash_ring import HashRing, PointId, hashes_of
+from cleancut.engine.config import index_schema, member
 from cleancut.engine.filters import to_filter
-from cleancut_devcluster.peer.engine.config import index_schema, member
 from cleancut_devcluster.peer.engine.errors import bad_request
 
 Json = dict[str, Any]

@@ -18,13 +18,13 @@ import qdrant_edge as edge
 from cleancut.core.wal.operations import KINDS, UNKNOWN, decode_operation
 from cleancut.core.wal.segments import build_segments, plan_segments
 from cleancut.core.wal.tail import Cause, WalEntry
+from cleancut.engine.tar_format import tar_chunks
 from cleancut_agent.wal.local_dir import LocalWalDir
 from cleancut_agent.wal.shard_tail import ShardTail, TailBroken, read_acknowledged
 from cleancut_devcluster.peer.engine.config import new_config
 from cleancut_devcluster.peer.engine.errors import Problem
 from cleancut_devcluster.peer.engine.shard import LocalShard
 from cleancut_devcluster.peer.engine.shard_log import LogPlace, ShardLog
-from cleancut_devcluster.peer.engine.tar_format import tar_chunks
 
 CONFIG = new_config({"vectors": {"size": 2, "distance": "Cosine"}}, 1)
 UUID = "6f9619ff-8b86-d011-b42d-00cf4fc964ff"
