@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -34,9 +35,7 @@ if TYPE_CHECKING:
     from obstore.store import AzureConfig, ClientConfig, GCSConfig
 
 LIST_PART = 1000
-CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5, 30
-WRITE_TIMEOUT_S = 120
-"""Of a whole put, whose progress is not seen: 8 MiB at 70 kB/s."""
+CONNECT_TIMEOUT_S = 5
 CLOCK_TIMEOUT_S = 10
 _PAST_END = "but object was only"
 _FOREIGN = (BaseError, OSError)
@@ -57,6 +56,15 @@ _AZURE_NAMES = {
 """Names in a file of credentials: of obstore's settings, and the kind of credentials they make."""
 
 
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """`read_s`: without a byte; `write_s`: of a whole put, whose progress is not seen: 8 MiB
+    at 70 kB/s are within it."""
+
+    read_s: float = 30.0
+    write_s: float = 120.0
+
+
 class _Client(NamedTuple):
     """One store, opened twice: a put may take its time, all else fails once no byte comes."""
 
@@ -71,9 +79,14 @@ class CloudStore:
         put. `Retry-After` is not seen. An object is put by one request, at most 5000 MiB on Azure.
     """
 
-    def __init__(self, url: CloudUrl, clock: Clock) -> None:
+    def __init__(
+        self,
+        url: CloudUrl,
+        clock: Clock,
+        timeouts: Timeouts = Timeouts(),
+    ) -> None:
         self._url = url
-        self._client = Renewable(lambda: _open(url))
+        self._client = Renewable(lambda: _open(url, timeouts))
         self._attempts = Attempts(
             self._client, clock, _FOREIGN, lambda error, path: judge_error(error, path, url)
         )
@@ -186,17 +199,17 @@ class _Listing:
         return part
 
 
-def _open(url: CloudUrl) -> _Client:
+def _open(url: CloudUrl, timeouts: Timeouts) -> _Client:
     """Raises: Denied, Invalid."""
     options: ClientConfig = {
         "allow_http": url.endpoint.startswith("http://"),
         "connect_timeout": _seconds(CONNECT_TIMEOUT_S),
-        "timeout": _seconds(WRITE_TIMEOUT_S),
+        "timeout": _seconds(timeouts.write_s),
     }
     try:
         if url.ca:
             options["root_certificate"] = Path(url.ca).read_bytes()
-        reading: ClientConfig = {**options, "read_timeout": _seconds(READ_TIMEOUT_S)}
+        reading: ClientConfig = {**options, "read_timeout": _seconds(timeouts.read_s)}
         return _Client(_store(url, reading), _store(url, options))
     except (BaseError, OSError, ValueError) as error:
         raise config_error(error, url) from error

@@ -27,8 +27,9 @@ from cleancut.core.primitives.errors import (
 )
 from cleancut.ports.store import Store
 from cleancut.runtime.clock import SystemClock
-from cleancut.store import attempts, cloud
+from cleancut.store.cloud import CloudStore, Timeouts
 from cleancut.store.open import open_store
+from cleancut.store.urls import CloudUrl, parse_store_url
 from tests.contract.store.test_store import CountingClock, use
 from tests.support.azurite import KEY, Azurite
 from tests.support.certificates import Authority
@@ -58,6 +59,15 @@ def site(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Sit
         monkeypatch.setenv(variable, value)
     bucket = f"site{abs(hash(request.node.name)) % 10**9}"
     return Site(server, server.make_bucket(bucket), request.param)
+
+
+QUICK = Timeouts(0.3, 0.3)
+
+
+def opened(url: str, clock: SystemClock, timeouts: Timeouts) -> Store:
+    where = parse_store_url(url)
+    assert isinstance(where, CloudUrl)
+    return CloudStore(where, clock, timeouts)
 
 
 async def put(store: Store) -> None:
@@ -105,8 +115,8 @@ CASES = (
     Case(Fault.HELD, delete, Refused, "retention policy"),
     Case(Fault.CUT, put, None),
     Case(Fault.CUT, get, None, waits=1),
-    Case(Fault.HUNG, get, Unavailable, "no answer in time", waits=1),
-    Case(Fault.HUNG, put, Unavailable, "no answer in time", waits=1),
+    Case(Fault.HUNG, get, Unavailable, "no answer in time", waits=5),
+    Case(Fault.HUNG, put, Unavailable, "no answer in time", waits=5),
 )
 
 
@@ -121,11 +131,8 @@ def test_what_a_service_does_wrong(site: Site, case: Case, monkeypatch: pytest.M
             before = open_store(site.url(faulty.address), SystemClock())
             await before.put(PACK, b"0123456789" * 300)
             await before.close()
-            if case.fault is Fault.HUNG:
-                monkeypatch.setattr(attempts, "ATTEMPTS", 2)
-                monkeypatch.setattr(cloud, "READ_TIMEOUT_S", 0.5)
-                monkeypatch.setattr(cloud, "WRITE_TIMEOUT_S", 0.5)
-            store = open_store(site.url(faulty.address), clock)
+            limits = QUICK if case.fault is Fault.HUNG else Timeouts()
+            store = opened(site.url(faulty.address), clock, limits)
             faulty.set(case.fault)
             try:
                 await case.act(store)
@@ -144,14 +151,13 @@ def test_what_a_service_does_wrong(site: Site, case: Case, monkeypatch: pytest.M
     assert len(clock.slept) == case.waits
 
 
-def test_a_call_that_hangs_can_be_cancelled(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_that_hangs_can_be_cancelled(site: Site) -> None:
     """The caller goes on at once; the request itself ends within its bound."""
-    monkeypatch.setattr(cloud, "READ_TIMEOUT_S", 0.3)
 
     async def run() -> None:
         faulty = FaultyStore(site.server.endpoint, site.dialect)
         async with faulty.serving():
-            store = open_store(site.url(faulty.address), SystemClock())
+            store = opened(site.url(faulty.address), SystemClock(), QUICK)
             faulty.set(Fault.HUNG)
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.05):
