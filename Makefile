@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest
 SUITES := $(wildcard tests/tidy tests/unit tests/chaos tests/sim tests/e2e tests/contract tests/chart)
 
 .PHONY: check format lint types imports unit test deps demo bench bench-growth bench-barrier bench-causal bench-live bench-under-writes bench-restore bench-copies proto docs sim \
-	test-real adversity silence chaos e2e-restore chart images clean
+	test-real adversity silence chaos e2e-restore chart images release-check pins publish-packages publish-images publish-chart site clean
 
 check: lint types imports unit
 
@@ -85,6 +85,7 @@ docs: $(STAMP)
 	$(BIN)/python -m tools.gen_architecture
 	$(BIN)/python -m tools.gen_chart
 	$(BIN)/python -m tools.gen_metrics_reference > docs/reference/metrics.md
+	$(BIN)/python -m tools.gen_schemas
 	$(BIN)/python -m tools.gen_notice > NOTICE
 
 # The Helm chart, the kustomize component and the Dockerfiles, and one run of what is rendered.
@@ -124,6 +125,30 @@ chaos: $(STAMP)
 # Every topology in one table; a real Qdrant if there is one. ARGS='"3 -> 1"' runs single rows.
 e2e-restore: $(STAMP)
 	$(BIN)/python -m tests.e2e.topologies $(ARGS)
+
+# All that can be checked of a release without a registry. ARGS=--final: placeholders are errors too.
+# ARGS=--lowest: unit tests with the lowest allowed versions, for minutes.
+RELEASE := $(VENV)/.release
+$(RELEASE): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[release]'
+	touch $@
+
+release-check: $(RELEASE)
+	$(BIN)/python -m tools.release_check $(ARGS)
+
+# What images install, pinned by version and hash, as it is installed here.
+pins: $(RELEASE)
+	$(BIN)/python tools/requirements.py --pins | $(BIN)/python -m uv pip compile --quiet --no-deps \
+		--generate-hashes --no-annotate --no-header --output-file tools/constraints.txt -
+
+# Of a version that is tagged; tools/publish.sh says which variables each needs. DRY_RUN=1 prints.
+publish-packages publish-images publish-chart:
+	sh tools/publish.sh $(@:publish-%=%)
+
+# The documentation as pages, in build/site; a link that leads nowhere is an error.
+site: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[site]'
+	$(BIN)/python -m tools.site
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache \

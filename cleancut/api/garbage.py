@@ -6,7 +6,7 @@ from cleancut.api.values import ApiValue
 
 
 class ExpiredBackup(ApiValue, frozen=True):
-    """A group that retention lets go. `why`: for people."""
+    """A backup that retention deletes. `why`: for people."""
 
     epoch: int
     id: str
@@ -14,7 +14,7 @@ class ExpiredBackup(ApiValue, frozen=True):
 
 
 class KeptBackup(ApiValue, frozen=True):
-    """A group that stays. `why`: the rule that keeps it."""
+    """A backup that stays. `why`: the rule that keeps it."""
 
     epoch: int
     id: str
@@ -22,9 +22,9 @@ class KeptBackup(ApiValue, frozen=True):
 
 
 class GarbageCollection(ApiValue, frozen=True):
-    """One gc run. `expired`: groups that were deleted, or would be with `dry_run`. `marked`: what
+    """One gc run. `expired`: backups that were deleted, or would be with `dry_run`. `marked`: what
     nothing names, to be deleted by a later gc run; `deleted`: by this one, or would be. `waits`:
-    why no more was done, "" if all was. `kept`: groups that stay. `warnings`: for an operator."""
+    why no more was done, "" if all was. `kept`: backups that stay. `warnings`: for an operator."""
 
     dry_run: bool = False
     expired: tuple[ExpiredBackup, ...] = ()

@@ -7,7 +7,7 @@ from cleancut.core.protocol.states import State
 
 
 class RetentionRules(ApiValue, frozen=True):
-    """What is kept of a schedule's groups; see `cleancut.core.maintenance.retention.Retention`."""
+    """What is kept of a schedule's backups; see `cleancut.core.maintenance.retention.Retention`."""
 
     keep_last: int = 0
     keep_hourly: int = 0
@@ -26,7 +26,7 @@ class Schedule(ApiValue, frozen=True):
     paused. `last_id`: the newest backup that it has started, for the time `last_due_at`, or by hand
     if that is None; `last_state` is None once etcd has forgotten the operation. `skipped_at`: the
     newest time for which none was started, and why. `do`: backup | verify | drill | copy; `to`: the
-    store that a copy goes to. `percent`, `shards`: how much of the newest group is verified or
+    store that a copy goes to. `percent`, `shards`: how much of the newest backup is verified or
     drilled; `last_outcome` of that: "good", "under way", or what is wrong.
     """
 

@@ -1,7 +1,7 @@
 """A store in a container of Azure or a bucket of Google Cloud Storage, by obstore.
 
 Its blocking calls are used, in one bounded pool: with its coroutines, some processes abort as they
-end. Retries are ours, so that they are bounded, cancellable and counted alike in all
+end (D24). Retries are ours, so that they are bounded, cancellable and counted alike in all
 stores.
 """
 
@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -27,21 +28,17 @@ from cleancut.ports.store import ObjectInfo
 from cleancut.store.attempts import Attempts, Renewable
 from cleancut.store.cloud_errors import EXISTS, code_of, config_error, judge_error, status_of
 from cleancut.store.object_paths import check_path, check_prefix, other_bytes
-from cleancut.store.urls import CloudUrl
+from cleancut.store.urls import CREDENTIALS_VARIABLES, CloudUrl
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
     from obstore.store import AzureConfig, ClientConfig, GCSConfig
 
 LIST_PART = 1000
-CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5, 30
-WRITE_TIMEOUT_S = 120
-"""Of a whole put, whose progress is not seen: 8 MiB at 70 kB/s."""
+CONNECT_TIMEOUT_S = 5
 CLOCK_TIMEOUT_S = 10
 _PAST_END = "but object was only"
 _FOREIGN = (BaseError, OSError)
-FILE_VARIABLE = "CLEANCUT_AZURE_CREDENTIALS"
-"""Names a file of credentials of Azure, for which there is no standard name."""
 _ENDPOINTS = {
     "az": "https://{account}.blob.core.windows.net",
     "gs": "https://storage.googleapis.com",
@@ -59,6 +56,15 @@ _AZURE_NAMES = {
 """Names in a file of credentials: of obstore's settings, and the kind of credentials they make."""
 
 
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """`read_s`: without a byte; `write_s`: of a whole put, whose progress is not seen: 8 MiB
+    at 70 kB/s are within it."""
+
+    read_s: float = 30.0
+    write_s: float = 120.0
+
+
 class _Client(NamedTuple):
     """One store, opened twice: a put may take its time, all else fails once no byte comes."""
 
@@ -73,9 +79,14 @@ class CloudStore:
         put. `Retry-After` is not seen. An object is put by one request, at most 5000 MiB on Azure.
     """
 
-    def __init__(self, url: CloudUrl, clock: Clock) -> None:
+    def __init__(
+        self,
+        url: CloudUrl,
+        clock: Clock,
+        timeouts: Timeouts = Timeouts(),
+    ) -> None:
         self._url = url
-        self._client = Renewable(lambda: _open(url))
+        self._client = Renewable(lambda: _open(url, timeouts))
         self._attempts = Attempts(
             self._client, clock, _FOREIGN, lambda error, path: judge_error(error, path, url)
         )
@@ -188,17 +199,17 @@ class _Listing:
         return part
 
 
-def _open(url: CloudUrl) -> _Client:
+def _open(url: CloudUrl, timeouts: Timeouts) -> _Client:
     """Raises: Denied, Invalid."""
     options: ClientConfig = {
         "allow_http": url.endpoint.startswith("http://"),
         "connect_timeout": _seconds(CONNECT_TIMEOUT_S),
-        "timeout": _seconds(WRITE_TIMEOUT_S),
+        "timeout": _seconds(timeouts.write_s),
     }
     try:
         if url.ca:
             options["root_certificate"] = Path(url.ca).read_bytes()
-        reading: ClientConfig = {**options, "read_timeout": _seconds(READ_TIMEOUT_S)}
+        reading: ClientConfig = {**options, "read_timeout": _seconds(timeouts.read_s)}
         return _Client(_store(url, reading), _store(url, options))
     except (BaseError, OSError, ValueError) as error:
         raise config_error(error, url) from error
@@ -211,7 +222,7 @@ def _seconds(seconds: float) -> str:
 def _store(url: CloudUrl, options: ClientConfig) -> AzureStore | GCSStore:
     if url.scheme == "az":
         azure: dict[str, str] = dict(
-            _azure_credentials(url.credentials or os.environ.get(FILE_VARIABLE, ""))
+            _azure_credentials(url.credentials or os.environ.get(CREDENTIALS_VARIABLES["az"], ""))
         )
         if url.account:
             azure["account_name"] = url.account

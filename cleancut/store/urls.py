@@ -178,4 +178,10 @@ _BUCKETS: Mapping[str, Callable[[_Parts], StoreUrl]] = {
 }
 SCHEMES = ("file", *_BUCKETS)
 """Of all stores that there are."""
+CREDENTIALS_VARIABLES = {
+    "s3": "AWS_SHARED_CREDENTIALS_FILE",
+    "az": "CLEANCUT_AZURE_CREDENTIALS",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+}
+"""By scheme: what names a file of credentials in the environment."""
 _LISTED = ", ".join(f"{scheme}://" for scheme in SCHEMES)

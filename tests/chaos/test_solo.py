@@ -153,7 +153,7 @@ def test_a_lost_state_is_noticed_and_adopted(
                 shutil.copytree(solo.state, tmp_path / "copy")
                 await solo.start()
                 newest = int((await solo.back_up())["epoch"])
-                for copy in (None, tmp_path / "copy"):
+                for copy in (tmp_path / "copy", None):
                     await solo.stop()
                     shutil.rmtree(solo.state)
                     if copy is not None:

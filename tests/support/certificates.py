@@ -1,4 +1,5 @@
-"""Certificates for tests: a CA, a server on loopback, clients by common name."""
+"""Certificates for tests: a CA, a server on loopback, clients by common name. They have the key
+identifiers and usages that Python 3.13 insists on."""
 
 from __future__ import annotations
 
@@ -28,8 +29,24 @@ class Authority:
         self._name = _name("test CA")
         builder = _builder(self._name, self._name, self._key.public_key())
         constraints = x509.BasicConstraints(ca=True, path_length=None)
-        builder = builder.add_extension(constraints, critical=True)
-        certificate = builder.sign(self._key, hashes.SHA256())
+        usage = x509.KeyUsage(
+            digital_signature=True,
+            key_cert_sign=True,
+            crl_sign=True,
+            content_commitment=False,
+            key_encipherment=False,
+            data_encipherment=False,
+            key_agreement=False,
+            encipher_only=False,
+            decipher_only=False,
+        )
+        subject = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
+        certificate = (
+            builder.add_extension(constraints, critical=True)
+            .add_extension(usage, critical=True)
+            .add_extension(subject, critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
         self.ca.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
     def issue(self, name: str, sans: Sequence[x509.GeneralName] = LOOPBACK) -> tuple[Path, Path]:
@@ -41,6 +58,10 @@ class Authority:
             _builder(_name(name), self._name, key.public_key())
             .add_extension(x509.SubjectAlternativeName(sans), critical=False)
             .add_extension(x509.ExtendedKeyUsage(usage), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
+                critical=False,
+            )
             .sign(self._key, hashes.SHA256())
         )
         cert_path, key_path = self.folder / f"{name}.pem", self.folder / f"{name}.key"

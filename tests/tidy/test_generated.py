@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from cleancut.cli.render import tables
 from tests.tidy.tree import ROOT, files, text_of
-from tools import gen_api_reference
+from tools import gen_api_reference, gen_schemas
 from tools.gen_architecture import PARTS, filled
 from tools.gen_daemon_reference import PAGES
 from tools.gen_metrics_reference import reference
@@ -100,3 +101,18 @@ def test_a_package_without_a_line_of_its_own_would_be_seen() -> None:
     rows = re.findall(r"^\| `([^`]+)/` \| (.*) \|$", text_of("ARCHITECTURE.md"), re.MULTILINE)
     assert len(rows) > 30
     assert [path for path, says in rows if not says] == []
+
+
+def test_the_schemas_of_outputs_are_up_to_date() -> None:
+    """`make docs` was run after the last change of a type of the API."""
+    kept = {path for path in files() if path.startswith("docs/reference/schemas/")}
+    made = {f"docs/reference/schemas/{name}": text for name, text in gen_schemas.files().items()}
+    assert kept == {*made}
+    assert [path for path in sorted(kept) if text_of(path) != made[path]] == []
+
+
+def test_every_output_with_a_type_has_a_schema() -> None:
+    """What a table can show is printed as JSON as well."""
+    typed = {kind for _, kind in gen_schemas.DOCUMENTS.values()}
+    assert [kind.__name__ for kind in tables.ONE if kind not in typed] == []
+    assert [noun for noun in tables.MANY if noun not in gen_schemas.DOCUMENTS] == []

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 import runpy
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import setuptools
+import yaml
 
+from cleancut import __version__
 from tests.tidy.tree import ROOT, files, text_of
+from tools.gen_man import pages
 from tools.requirements import pinned
 
 PLACEHOLDER = "cleancut.example"
@@ -88,3 +92,97 @@ def test_every_version_of_python_that_is_named_is_allowed() -> None:
 def test_the_notice_names_what_images_contain() -> None:
     """`make docs` was run after the last change of tools/constraints.txt."""
     assert re.findall(r"^- ([\w.-]+): \S", text_of("NOTICE"), re.MULTILINE) == sorted(pinned())
+
+
+def test_pins_of_images_have_hashes() -> None:
+    """pip installs no package with another content then, and no package without a pin."""
+    text = text_of("tools/constraints.txt")
+    pins = re.findall(r"^[\w.-]+==\S+.*$", text, re.MULTILINE)
+    assert len(pins) > 30
+    assert [line for line in pins if not line.endswith("\\")] == []
+    assert text.count("--hash=sha256:") > len(pins)
+
+
+def test_workflows_call_targets_that_there_are() -> None:
+    """They hold no logic of their own: what a release does can be run by hand."""
+    flows = [path for path in files() if path.startswith(".github/workflows/")]
+    called = {
+        target
+        for path in flows
+        for words in re.findall(r"run: make ([a-z -]+)", text_of(path))
+        for target in words.split()
+    }
+    known = set(re.findall(r"^([a-z -]+):", text_of("Makefile"), re.MULTILINE))
+    assert called >= {"test", "release-check", "publish-images"}
+    assert called <= {target for line in known for target in line.split()}
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "said"),
+    [
+        (
+            "images",
+            {"REGISTRY": "registry.example.com/x", "PYTHON_IMAGE": "python@sha256:1"},
+            ["linux/amd64,linux/arm64", "--sbom=true", "cosign sign --yes", "cleancut-agent:"],
+        ),
+        ("chart", {"CHART_REGISTRY": "oci://registry.example.com/x"}, ["helm push build/chart"]),
+        ("packages", {}, ["publish --trusted-publishing"]),
+    ],
+)
+def test_publishing_says_what_it_would_do(
+    kind: str, settings: dict[str, str], said: list[str]
+) -> None:
+    ran = _publish(kind, DRY_RUN="1", **settings)
+    assert ran.returncode == 0, ran.stderr
+    assert [text for text in (*said, __version__) if text not in ran.stdout] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("images", {"PYTHON_IMAGE": "python@sha256:1"}),
+        ("images", {"REGISTRY": "registry.example.com/x", "PYTHON_IMAGE": "python:3.13-slim"}),
+        ("chart", {}),
+        ("", {}),
+    ],
+)
+def test_publishing_refuses_what_is_not_pinned_or_named(
+    kind: str, settings: dict[str, str]
+) -> None:
+    """A base image without a digest is another one tomorrow."""
+    ran = _publish(kind, DRY_RUN="1", **settings)
+    assert ran.returncode != 0
+    assert "docker" not in ran.stdout
+
+
+def _publish(kind: str, **env: str) -> subprocess.CompletedProcess[str]:
+    command = ["sh", "tools/publish.sh", *([kind] if kind else [])]
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={"PATH": "/usr/bin:/bin", **env},
+    )
+
+
+def test_every_program_and_command_has_a_man_page() -> None:
+    made = pages()
+    assert {"cleancut.1", "cleancut-agent.1", "cleancut-backup-create.1"} <= {*made}
+    for name, text in made.items():
+        assert text.startswith(".TH "), name
+        assert ".SH OPTIONS" in text, name
+        control = re.compile(r"\.(?:TH|SH|TP|PP|B|BR|nf|fi)\b|[^.']|$")
+        assert [line for line in text.splitlines() if not control.match(line)] == [], name
+
+
+def test_the_chart_names_the_addresses_of_the_project() -> None:
+    urls = project()["project"]["urls"]
+    chart = yaml.safe_load(text_of("charts/cleancut/Chart.yaml"))
+    assert (chart["home"], chart["sources"]) == (urls["Homepage"], [urls["Source"]])
+    links = yaml.safe_load(chart["annotations"]["artifacthub.io/links"])
+    assert {one["url"] for one in links} == {urls["Documentation"], urls["Issues"]}
+    images = yaml.safe_load(chart["annotations"]["artifacthub.io/images"])
+    assert {one["image"].rpartition(":")[2] for one in images} == {__version__}

@@ -20,6 +20,7 @@ from `#for word` to `#end` stand once for each of its values.
   "etcd" (default (include "cleancut.etcd" .) (join "," $values.agent.etcdEndpoints))
   "store" $values.store.url
   "store_path" (include "cleancut.storePath" .)
+  "store_variable" (include "cleancut.storeVariable" .)
   "store_key" $values.store.credentialsSecretKey
   "qdrant_url" (default $url $values.agent.qdrantUrl)
   "api_key_key" $values.qdrant.apiKeySecretKey

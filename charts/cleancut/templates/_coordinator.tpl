@@ -83,7 +83,7 @@ securityContext:
     fieldRef:
       fieldPath: status.podIP
 {{- if .Values.store.credentialsSecret }}
-- name: AWS_SHARED_CREDENTIALS_FILE
+- name: {{ include "cleancut.storeVariable" . }}
   value: {{ printf "/etc/cleancut/store/%s" .Values.store.credentialsSecretKey | quote }}
 {{- end }}
 {{- if .Values.store.tlsSecret }}

@@ -65,6 +65,17 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- if hasPrefix "file://" .Values.store.url }}{{ trimPrefix "file://" .Values.store.url }}{{ end -}}
 {{- end -}}
 
+{{/* The variable that names the store's file of credentials. */}}
+{{- define "cleancut.storeVariable" -}}
+{{- if hasPrefix "az://" .Values.store.url -}}
+CLEANCUT_AZURE_CREDENTIALS
+{{- else if hasPrefix "gs://" .Values.store.url -}}
+GOOGLE_APPLICATION_CREDENTIALS
+{{- else -}}
+AWS_SHARED_CREDENTIALS_FILE
+{{- end -}}
+{{- end -}}
+
 {{/* Whether the API is there for others than its own pod. */}}
 {{- define "cleancut.exposed" -}}
 {{- if or .Values.api.tlsSecret (has "api" .Values.insecure) }}yes{{ end -}}

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 import yaml
@@ -17,7 +18,7 @@ from cleancut.cli.settings import Noun, settings_of
 from cleancut.cli.terminal import write_out
 from cleancut.core.primitives.errors import Invalid
 from cleancut.runtime.addresses import parse_addresses
-from cleancut.store.urls import FileUrl, parse_store_url
+from cleancut.store.urls import CREDENTIALS_VARIABLES, FileUrl, parse_store_url
 
 TEMPLATE = Path(__file__).with_name("agent_values.yaml")
 PLAIN_URL = "http://127.0.0.1:6333"
@@ -43,7 +44,7 @@ NOTHING: Mapping[str, str] = dict.fromkeys(
     (
         *("etcd_secret", "store_secret", "store_tls_secret", "store_claim", "qdrant_secret"),
         *("api_key_secret", "extra_secret", "extra_arg", "restricted"),
-        *("store_path", "store_key", "api_key_key"),
+        *("store_path", "store_key", "store_variable", "api_key_key"),
     ),
     "",
 )
@@ -65,7 +66,7 @@ def agent() -> None:
     "--store-secret",
     default="",
     metavar="NAME[:KEY]",
-    help="Secret with an AWS credentials file; its key is `credentials`.",
+    help="Secret with a file of credentials of the store; its key is `credentials`.",
 )
 @click.option(
     "--store-tls-secret", default="", metavar="NAME", help="Secret with the S3 server's ca.crt."
@@ -121,14 +122,17 @@ def values(context: click.Context, /, patch: bool, **flags: Any) -> None:
     where = parse_store_url(store)
     path = str(where.root) if isinstance(where, FileUrl) else ""
     if flags["store_claim"] and not path:
-        raise Invalid("--store-claim is for a file:// store", "S3 needs no volume")
+        raise Invalid(
+            "--store-claim is for a file:// store", "a bucket or container needs no volume"
+        )
     if flags["restricted"] and patch:
         raise Invalid("--restricted sets values of the chart", "a StatefulSet has its own")
     flags["store_secret"], store_key = _split(flags["store_secret"], "credentials")
     flags["api_key_secret"], api_key_key = _split(flags["api_key_secret"], "api-key")
     flags["qdrant_url"] = flags["qdrant_url"] or (TLS_URL if flags["qdrant_secret"] else PLAIN_URL)
     named = {"cluster": cluster, "store": store, "store_path": path}
-    keys = {"store_key": store_key, "api_key_key": api_key_key}
+    variable = CREDENTIALS_VARIABLES.get(urlsplit(store).scheme, CREDENTIALS_VARIABLES["s3"])
+    keys = {"store_key": store_key, "api_key_key": api_key_key, "store_variable": variable}
     sizes = derived_sizes(flags["spill_size"], flags["memory"])
     text = fill(TEMPLATE.read_text(encoding="utf-8"), {**flags, **named, **keys, **sizes})
     if patch:

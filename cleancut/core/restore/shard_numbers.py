@@ -24,7 +24,8 @@ _STEP_S = 5.0
 _BYTES_PER_S = 10e6
 """Of points that are inserted and indexed again: an estimate."""
 _BUILD_S, _BUILT_BYTES_PER_S = 5.0, 5e6
-"""Of shards that are built offline. Source: measured, see docs/how-to/restore.md"""
+"""Of shards that are built offline, without vector indexes: an estimate. Measured: 1.1 MB/s with
+ten times as many processes as processors, 10 MB a second of processor time."""
 _SHOWN = 10
 
 

@@ -33,6 +33,7 @@ def test_snapshots_of_all_nodes_become_a_backup(
     backup = world.ok("backup", *verb, *files)
     assert backup["evidence"]["consistency"] == "imported"
     refused(world.cleancut("backup", "show", "latest"), 3, "has no backup")
+    assert world.offline("backup", "verify", backup["id"]).value("verify")["problems"] == []
     world.lose_all(peers)
     restored = world.ok("restore", "restore", "start", backup["id"], "--yes")
     assert restored["state"] == "DONE"

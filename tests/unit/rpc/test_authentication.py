@@ -176,7 +176,7 @@ def test_certificates_have_the_role_of_their_name(tmp_path: Path) -> None:
                     await client.adopt("r-2")
             async with Client([address], reader) as client:
                 assert (await client.get_backup(made.id)).id == made.id
-                with pytest.raises(Denied, match=r"dns:grafana\.example is a reader"):
+                with pytest.raises(Denied, match=r"dns:grafana\.example has the role reader"):
                     await client.cancel_backup(made.id)
             async with Client([address], impostor) as client:
                 with pytest.raises(Denied, match="no role") as caught:
