@@ -109,10 +109,11 @@ def nothing_disturbed_is_done(outcome: Outcome) -> Iterator[str]:
 
 def others_get_their_turn(outcome: Outcome) -> Iterator[str]:
     """At most one step of a reshard begins between the request of another operation and its first
-    attempt."""
+    attempt; another reshard waits for its end."""
     asked = dict[str, float]()
     for at_s, record in outcome.operations():
-        asked.setdefault(record.id, at_s)
+        if record.kind is not OperationKind.RESHARD:
+            asked.setdefault(record.id, at_s)
     begun = dict[str, float]()
     steps = list[tuple[float, str]]()
     for at_s, ctl in outcome.ctls():
