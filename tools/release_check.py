@@ -235,6 +235,7 @@ def lowest() -> str:
     )
     into = ("pip", "install", "--quiet", "--python", folder / "bin" / "python")
     ran(*uv, *into, "-r", pins)
+    ran(*uv, *into, "--no-deps", "--editable", ".")  # tests start programs of their own
     tools = [one for one in project()["optional-dependencies"]["dev"] if one.startswith(TESTING)]
     ran(*uv, *into, "--constraints", pins, *tools)
     out = ran(folder / "bin" / "python", "-m", "pytest", "-q", "-m", "not slow", "tests/unit")
