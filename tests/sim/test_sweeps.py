@@ -77,7 +77,7 @@ class Careless(GarbageCollector):
 
 
 MUTANTS: dict[str, tuple[int, dict[str, Any]]] = {
-    "names what is marked for deletion": (790, {"unknown": _nothing_unknown}),
+    "names what is marked for deletion": (978, {"unknown": _nothing_unknown}),
     "does not mind open epochs": (4, {"garbage_collector": Hasty}),
     "does not look again": (296, {"garbage_collector": Blind}),
     "forgets seeds": (1, {"garbage_collector": Careless}),
