@@ -36,6 +36,7 @@ from cleancut.core.protocol.fence import Fence
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind, State
 from cleancut.core.protocol.votes import CANCELLED
 from cleancut.core.reshard.phases import with_number
+from cleancut.core.reshard.turns import held_up
 from cleancut.ports.clock import Clock
 from cleancut.ports.coordination import (
     Created,
@@ -227,16 +228,14 @@ class LeaderState:
         listing = await self._etcd.list(self._keys.operations)
         found = (decode_or_skip(self._context, Operation, item) for item in listing.items)
         records = [record for record in found if record is not None]
-        still_open = [record for record in records if record.state not in FINAL_STATES]
-        open_ones = {record.id for record in still_open}
-        reshards = [one for one in still_open if one.kind is OperationKind.RESHARD]
-        reshards.sort(key=lambda record: record.created_at)  # in turns, two would undo each other
+        open_ones = {record.id: record for record in records if record.state not in FINAL_STATES}
+        held = held_up(open_ones.values())
         waiting = [
             record
             for record in records
             if record.state is State.PENDING
             and record.after not in open_ones
-            and record not in reshards[1:]
+            and record.id not in held
         ]
         return sorted(waiting, key=lambda record: (record.turns, record.created_at))
 
