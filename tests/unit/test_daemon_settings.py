@@ -184,7 +184,7 @@ def test_what_may_be_insecure_is_named_one_by_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"store": "gs://b"}, "neither file:// nor s3://"),
+        ({"store": "ftp://b"}, "of none of the schemes"),
         ({"cluster": "No Name"}, "not a valid name"),
         ({"etcd": "h"}, "the port is missing"),
         ({"http": "7401"}, "the port is missing"),

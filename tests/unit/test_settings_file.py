@@ -274,7 +274,7 @@ def test_stores_of_copies_are_named_next_to_the_main_one(tmp_path: Path) -> None
         ('to = "second"', 'to = "secnd"', "there is no [store.secnd]: did you mean `second`?"),
         ('"50MiB"', '"many"', "`upload-rate` in `[store.second]`: 'many' is not a size"),
         ("upload-rate", "upload-rat", "did you mean `upload-rate`?"),
-        ("s3://away/qdrant?profile=second", "ftp://away", "neither file:// nor s3://"),
+        ("s3://away/qdrant?profile=second", "ftp://away", "of none of the schemes"),
         ('cron = "30 3 * * *"', 'cron = "30 3 * * *"\nshards = 2', "does not apply to a copy"),
         ("[store]\nurl", "[store]\nurll", "missing option --store"),
     ],

@@ -6,7 +6,7 @@ starts the silence again: nothing is known of a peer that was not observed.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import AgentName, PeerId
@@ -55,9 +55,14 @@ def observe(
     )
 
 
-def away_of(seen: SeenPeers | None, able: Collection[PeerId]) -> dict[PeerId, AgentName]:
-    """The agents that were there before, of peers that have no usable one now (`able` have)."""
-    return {peer: name for peer, name in seen.agents if peer not in able} if seen else {}
+def away_of(seen: SeenPeers | None, able: Mapping[PeerId, AgentName]) -> dict[PeerId, AgentName]:
+    """The agents that were there before, of peers that have no usable one now; `able`: those that
+    have, and which. An agent that serves another peer by now does not come back to its old one:
+    that peer has lost its disk."""
+    if seen is None:
+        return {}
+    serving = set(able.values())
+    return {peer: name for peer, name in seen.agents if peer not in able and name not in serving}
 
 
 def silent_s(seen: SeenPeers | None, peer: PeerId, now_s: float) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec.structs import replace
 
 from cleancut.core.backup.patience import Verdict, described, given_up, look
@@ -28,7 +30,7 @@ class Patience:
                 return operation
         return None
 
-    async def away(self, able: set[PeerId]) -> dict[PeerId, AgentName]:
+    async def away(self, able: Mapping[PeerId, AgentName]) -> dict[PeerId, AgentName]:
         """The agents that were there before, of peers that have no usable one now."""
         try:
             key = self._context.keys.seen_peers
@@ -40,7 +42,7 @@ class Patience:
         awaited = operation.awaited
         assert awaited is not None, "asked of those that wait"
         sessions = (await self._state.sessions()).values()
-        able = {said.peer_id for _, said in sessions if said.peer_id is not None}
+        able = {said.peer_id: said.name for _, said in sessions if said.peer_id is not None}
         away = await self.away(able)
         verdict = look(awaited, able, away, self._context.clock.wall_s())
         if verdict is Verdict.GIVE_UP:

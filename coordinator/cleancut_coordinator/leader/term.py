@@ -278,7 +278,8 @@ class LeaderTerm:
             self._log.warning("left out", cause=problem, epoch=epoch)
         self.machine = self._machine_for(operation.kind)
         nonce, now_s = self._context.token_hex(16), self._context.clock.wall_s()
-        present = {said.peer_id for _, said in able.values() if said.peer_id is not None}
+        agents = [said for _, said in able.values()]
+        present = {said.peer_id: said.name for said in agents if said.peer_id is not None}
         away = tuple(sorted(await self._patience.away(present)))
         await self._step(Started(operation, epoch, nonce, able, problems, away, now_s), group)
 

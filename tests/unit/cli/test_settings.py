@@ -206,7 +206,7 @@ def test_a_backup_is_named_by_its_number_with_or_without_the_sign() -> None:
         (["backup", "show", "\udcff"], "not valid UTF-8"),
         (["--store", "s3://b?regon=x", "--cluster", "c", "key", "list"], "did you mean `region`?"),
         (["--store", "s3://", "--cluster", "c", "key", "list"], "names no bucket"),
-        (["--store", "gs://b", "--cluster", "c", "key", "list"], "neither file:// nor s3://"),
+        (["--store", "ftp://b", "--cluster", "c", "key", "list"], "of none of the schemes"),
         (["--store", "file:///x", "key", "list"], "needs --cluster NAME"),
         (["key", "list"], "needs --store URL and --cluster NAME"),
     ],

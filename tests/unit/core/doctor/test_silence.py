@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cleancut.core.doctor.silence import GAP_S, SeenPeers, observe, silent_s
-from cleancut.core.primitives.ids import PeerId
+from cleancut.core.doctor.silence import GAP_S, SeenPeers, away_of, observe, silent_s
+from cleancut.core.primitives.ids import AgentName, PeerId
 
 A, B = PeerId(1), PeerId(2)
 
@@ -43,3 +43,13 @@ def test_where_a_silent_peer_was_reached_is_kept_while_it_is_a_member() -> None:
     seen = look(seen, 2.0, A)
     assert seen.urls == (place,)
     assert observe(seen, now_s=3.0, members=(A,), heard=(A,)).urls == ()
+
+
+def test_an_agent_that_serves_another_peer_is_not_away() -> None:
+    """Its old peer has lost its disk, and nothing comes back by waiting."""
+    places = ((A, "http://a:6333", "agent-a"), (B, "http://b:6333", "agent-b"))
+    seen = observe(None, now_s=1.0, members=(A, B), heard=(A, B), urls=places)
+    mine, its = AgentName("agent-a"), AgentName("agent-b")
+    assert away_of(seen, {A: mine}) == {B: its}
+    assert away_of(seen, {A: mine, PeerId(9): its}) == {}
+    assert away_of(None, {A: mine}) == {}
