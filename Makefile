@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 # In this order: a simple mistake fails within a minute; of the others long files come first, so that
-# all workers end together. Three, since end-to-end tests wait a third of their time.
+# both workers end together.
 SUITES := $(wildcard tests/tidy tests/unit tests/chaos tests/sim tests/e2e tests/contract tests/chart)
 
 .PHONY: check format lint types imports unit test deps demo bench bench-growth bench-barrier bench-causal bench-live bench-under-writes bench-restore bench-copies proto docs sim \
@@ -40,7 +40,7 @@ unit: $(STAMP)
 	$(PYTEST) -q -m "not slow" tests/tidy tests/unit
 
 test: deps lint types imports
-	timeout 1440 $(PYTEST) -n 3 --durations=15 -m "not chaos or sample" $(SUITES)
+	timeout 1440 $(PYTEST) -n 2 --durations=15 -m "not chaos or sample" $(SUITES)
 
 # Parts that no Python package brings; tests that need them say so when they are skipped.
 deps: $(STAMP)

@@ -215,12 +215,14 @@ BACKUP_MUTANTS = {
         ("cut_in_window", "complete"),
         (Patch(agent_loop, "BackupParticipant", VotesEarly),),
         {"restores": False},
+        first=11,
     ),
     "forgets_drains": Mutant(
         "without its drain nothing is known to be unchanged",
         ("cut_in_window", "quiet_is_true"),
         (Patch(agent_loop, "BackupParticipant", ForgetsDrains),),
         {"situation": "lost_drains"},
+        first=427,
     ),
     "reads_once": Mutant(
         "quiet needs a second reading",
@@ -284,14 +286,14 @@ BACKUP_MUTANTS = {
             Patch(LeaderState, "_write_ctl", write_over),
         ),
         {"calm": False},
-        first=83,
+        first=133,
     ),
     "never_waits": Mutant(
         "quiet needs a drain that was applied",
         ("quiet_is_true", "cut_in_window"),
         (Patch(LeaderBackupEffects, "_drain_one", drain_unawaited),),
         {"burst": True, "calm": False},
-        first=1735,
+        first=1945,
     ),
     "rewrites": Mutant(
         "what is published is what was decided",

@@ -81,7 +81,7 @@ ARCHIVE_MUTANTS = {
         ("claims_are_stored",),
         (Patch(ArchiveFollower, "_put_until_stored", count_at_once),),
         _HARMED,
-        first=24,
+        first=146,
     ),
     "goes_on_rewound": Mutant(
         "the chain of a log that was rewound ends",
@@ -101,6 +101,6 @@ ARCHIVE_MUTANTS = {
         ("marks_are_instants",),
         (Patch(mark_taker, "mark_of", mark_of_one),),
         _ARCHIVE,
-        first=574,
+        first=611,
     ),
 }

@@ -94,7 +94,7 @@ REGRESSION_MUTANTS = {
         ("old_data_stays",),
         (Patch(recovery, "check_chosen", check_nothing),),
         {"situation": "replaced_early"},
-        first=566,
+        first=4522,
     ),
     "uploads_by_name": Mutant(
         "a tar is uploaded by a name that goes with its collection",
@@ -121,14 +121,14 @@ REGRESSION_MUTANTS = {
         ("undone_leaves_nothing", "drops_own_only"),
         (Patch(CollectionCreator, "_check_fresh", always_fresh),),
         {"situation": "replaced_frozen"},
-        first=5766,
+        first=8458,
     ),
     "begins_early": Mutant(
         "nothing begins while an effect has to be repeated",
         ("round_of_leader", "told_by_all"),
         (Patch(Attempt, "busy", BEGINS_EARLY),),
         {"situation": "taken_over"},
-        first=530,
+        first=1242,
     ),
     "moves_again": Mutant(
         "a rebalance moves no shard onto a peer that has got it meanwhile",

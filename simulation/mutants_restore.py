@@ -218,7 +218,7 @@ RESTORE_MUTANTS = {
         ("never_half",),
         (Patch(Recovery, "_recover", recover_trusting),),
         {"situation": "lost_recoveries"},
-        first=2392,
+        first=5384,
     ),
     "hasty": Mutant(
         "a RECOVER vote comes after the recoveries",

@@ -64,7 +64,7 @@ STANDSTILL_MUTANTS = {
             Patch(BackupParticipant, "_still", as_before),
         ),
         _UNDER_WRITES,
-        first=3067,
+        first=3347,
     ),
     "ends_behind": Mutant(
         "a shard is stored with its log to the end of the standstill",
@@ -80,5 +80,6 @@ STANDSTILL_MUTANTS = {
             Patch(evidence, "first_needed", first_needed_late),
         ),
         _UNDER_WRITES,
+        first=133,
     ),
 }

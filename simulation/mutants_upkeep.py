@@ -97,7 +97,7 @@ UPKEEP_MUTANTS = {
         ("nothing_twice",),
         (Patch(Scheduler, "_start", start_and_forget),),
         {"schedules": True, "calm": False},
-        first=23,
+        first=53,
     ),
     "packs_die": Mutant(
         "what a group names stays",
