@@ -7,12 +7,15 @@ Shape: the job is one JSON document on stdin; on stdout a JSON line each for pro
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from cleancut.core.points.columns import VectorColumn
 from cleancut.core.points.selection import PointId, Selection
+from cleancut.core.primitives.errors import CleancutError, Refused
 
 PROGRESS_S = 1.0
 
@@ -68,3 +71,24 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""
     message: str = ""
     hint: str = ""
+
+
+def say(line: Line) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def answer(do: Callable[[], Line], writes: str) -> None:
+    """Says what `do` gives, or its failure. `writes`: what cannot be written, if the system does
+    not name it."""
+    try:
+        line = do()
+    except CleancutError as error:
+        line = Line(reason=error.reason, message=error.message, hint=error.hint)
+    except OSError as error:
+        line = Line(
+            reason=Refused.reason,
+            message=f"cannot write {error.filename or writes}: {error.strerror}",
+            hint="name another directory with --scratch",
+        )
+    say(line)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ import msgspec
 
 from cleancut.core.cluster.hash_ring import HashRing
 from cleancut.core.points.selection import Selection
-from cleancut.core.primitives.errors import CleancutError, Corrupt, Refused
-from cleancut.data.job import PROGRESS_S, Line
+from cleancut.core.primitives.errors import Corrupt
+from cleancut.data.job import PROGRESS_S, Line, answer, say
 from cleancut.data.pages import PageSize, pages
 from cleancut.engine.builder import ShardBuilder, by_owner, tar_of
 from cleancut.engine.shard import opened
@@ -56,22 +57,10 @@ class Finish(msgspec.Struct, frozen=True, tag=True):
 def main() -> None:
     lines = iter(sys.stdin.buffer)
     job = msgspec.json.decode(next(lines), type=Fill | Finish)
-    try:
-        line = _fill(job, lines) if isinstance(job, Fill) else _finish(job)
-    except CleancutError as error:
-        line = Line(reason=error.reason, message=error.message, hint=error.hint)
-    except OSError as error:
-        line = Line(
-            reason=Refused.reason,
-            message=f"cannot write {error.filename or 'a new shard'}: {error.strerror}",
-            hint="name another directory with --scratch",
-        )
-    _write(line)
-
-
-def _write(line: Line) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
-    sys.stdout.buffer.flush()
+    answer(
+        partial(_fill, job, lines) if isinstance(job, Fill) else partial(_finish, job),
+        "a new shard",
+    )
 
 
 def _fill(job: Fill, lines: Iterator[bytes]) -> Line:
@@ -84,7 +73,7 @@ def _fill(job: Fill, lines: Iterator[bytes]) -> Line:
     points = 0
     for text in lines:
         points += _take(msgspec.json.decode(text, type=Source), ring, made, points)
-        _write(Line(points=points, result="next"))
+        say(Line(points=points, result="next"))
     counts = {shard: one.count() for shard, one in made.items()}
     for one in made.values():
         one.close()
@@ -115,7 +104,7 @@ def _take(source: Source, ring: HashRing, made: dict[int, ShardBuilder], before:
                     one.flush()
             if time.monotonic() - said_s >= PROGRESS_S:
                 said_s = time.monotonic()
-                _write(Line(points=before + points))
+                say(Line(points=before + points))
         expected = shard.count() if source.expected is None else source.expected
     if points != expected:
         raise Corrupt(

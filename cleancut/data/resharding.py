@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -43,7 +42,7 @@ from cleancut.core.restore.resharded import (
 from cleancut.core.restore.shard_numbers import wanted_of
 from cleancut.data.job import Line
 from cleancut.data.reshard_process import Fill, Finish, Source
-from cleancut.data.shard_runner import write_tar
+from cleancut.data.shard_runner import child, write_tar
 from cleancut.ports.store import Store
 from cleancut.repository.catalog import find_group, publish_group
 from cleancut.repository.packs.pack_writer import PackWriter
@@ -261,19 +260,9 @@ async def _talk(
     job: Fill | Finish, feed: Callable[[], AsyncIterator[bytes]] | None, label: str
 ) -> Line:
     """The last line of the process that does `job`. Raises: Corrupt; what the job fails with."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-P",
-        "-m",
-        "cleancut.data.reshard_process",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        limit=_LINE_BYTES,
-        start_new_session=True,
-    )
-    assert process.stdin is not None
-    try:
+    started = child("cleancut.data.reshard_process", asyncio.subprocess.PIPE, _LINE_BYTES)
+    async with started as process:
+        assert process.stdin is not None
         last = await _send(process, msgspec.json.encode(job), wait=False)
         if feed is not None:
             async with aclosing(feed()) as sources:  # type: ignore[type-var]
@@ -284,10 +273,6 @@ async def _talk(
         process.stdin.close()
         last = await _last(process, last)
         await process.wait()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
     if last.reason:
         raise from_reason(last.reason)(f"{label}: {last.message}", last.hint)
     if last.result is None or last.result == "next":

@@ -8,13 +8,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
 
-from cleancut.core.primitives.errors import CleancutError, Corrupt, Invalid, Refused
-from cleancut.data.job import PROGRESS_S, Line, Part, ShardJob
+from cleancut.core.primitives.errors import Corrupt, Invalid
+from cleancut.data.job import PROGRESS_S, Line, Part, ShardJob, answer, say
 from cleancut.data.pages import PageSize, pages
 from cleancut.engine.shard import EngineShard, id_of, opened, plain_vector, vector_of
 
@@ -24,23 +25,12 @@ Report = Callable[[int], None]
 
 def main() -> None:
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=ShardJob)
-    try:
-        with opened(Path(job.tar), Path(job.directory)) as shard:
-            line = _TASKS[job.task](shard, job)
-    except CleancutError as error:
-        line = Line(reason=error.reason, message=error.message, hint=error.hint)
-    except OSError as error:
-        line = Line(
-            reason=Refused.reason,
-            message=f"cannot write {error.filename or job.out}: {error.strerror}",
-            hint="name another directory with --scratch",
-        )
-    _write(line)
+    answer(partial(_do, job), job.out)
 
 
-def _write(line: Line) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
-    sys.stdout.buffer.flush()
+def _do(job: ShardJob) -> Line:
+    with opened(Path(job.tar), Path(job.directory)) as shard:
+        return _TASKS[job.task](shard, job)
 
 
 class _Counter:
@@ -54,7 +44,7 @@ class _Counter:
         self.points += points
         if time.monotonic() - self._said_s >= PROGRESS_S:
             self._said_s = time.monotonic()
-            _write(Line(points=self.points))
+            say(Line(points=self.points))
 
     def check(self, shard: EngineShard, job: ShardJob) -> None:
         """All points of the shard were read, if all were to be."""

@@ -6,9 +6,10 @@ import asyncio
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 from msgspec.structs import replace
@@ -85,26 +86,36 @@ async def write_tar(store: Store, paths: Paths, shard: ShardEntry, target: Path)
         raise Refused(f"cannot write {target}: {error.strerror}", "see --scratch") from error
 
 
-async def _run(job: ShardJob, progress: Callable[[int], None], label: str) -> Line:
-    errors = Path(job.out).with_suffix(".err")
-    with errors.open("wb") as stderr:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",
-            "-m",
-            "cleancut.data.shard_process",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=stderr,
-            limit=_LINE_BYTES,
-            start_new_session=True,
-        )
+@asynccontextmanager
+async def child(
+    module: str, stderr: BinaryIO | int, line_bytes: int
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process that runs `module` and answers by lines of at most `line_bytes`; it is gone at the
+    end of the block."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-P",
+        "-m",
+        module,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=stderr,
+        limit=line_bytes,
+        start_new_session=True,
+    )
     try:
-        last = await _talk(process, job, progress)
-        await process.wait()
+        yield process
     finally:
         if process.returncode is None:
             process.kill()
+            await process.wait()
+
+
+async def _run(job: ShardJob, progress: Callable[[int], None], label: str) -> Line:
+    errors = Path(job.out).with_suffix(".err")
+    with errors.open("wb") as stderr:
+        async with child("cleancut.data.shard_process", stderr, _LINE_BYTES) as process:
+            last = await _talk(process, job, progress)
             await process.wait()
     if last.parts is None and last.result is None and not last.reason:
         raise _broken(label, process.returncode or 0, errors.read_bytes()[-_SHOWN_BYTES:])

@@ -30,6 +30,7 @@ from cleancut.core.primitives.errors import (
     Unavailable,
 )
 from cleancut.ports.store import ObjectInfo
+from cleancut.runtime.directories import sync_directory
 from cleancut.store.object_paths import check_path, check_prefix, other_bytes
 
 THREADS = 8
@@ -104,7 +105,7 @@ class FileStore:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        _sync_directory(target.parent)
+        sync_directory(target.parent)
 
     def _folders(self) -> tuple[str, ...]:
         with os.scandir(self._root) as entries:
@@ -148,7 +149,7 @@ class FileStore:
             self._make_directories(directory.parent)
         with suppress(FileExistsError):  # by another writer; a deletion may remove it already
             directory.mkdir()
-        _sync_directory(directory.parent)
+        sync_directory(directory.parent)
 
 
 class _Links:
@@ -223,14 +224,6 @@ def _walk(directory: Path, base: str, prefix: str) -> Iterator[ObjectInfo]:
                 yield ObjectInfo(path, entry.stat(follow_symlinks=False).st_size)
             except FileNotFoundError:
                 continue
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _mapped(error: OSError, path: str, root: Path) -> CleancutError:

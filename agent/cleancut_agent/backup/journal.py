@@ -11,6 +11,7 @@ from pathlib import Path
 from cleancut.core.primitives.codec import Record, decode, encode
 from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import Epoch
+from cleancut.runtime.directories import sync_directory
 
 
 @contextmanager
@@ -65,15 +66,6 @@ class CaptureJournal:
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(self._file)
-            _sync_directory(self._file.parent)
+            sync_directory(self._file.parent)
         except OSError as error:
             raise Refused(f"cannot write {self._file}: {error}", "check --spill-dir") from error
-
-
-def _sync_directory(directory: Path) -> None:
-    """A rename is durable once its directory is on the disk."""
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

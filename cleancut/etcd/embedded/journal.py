@@ -23,6 +23,7 @@ import msgspec
 from cleancut.core.primitives.errors import Corrupt, Refused, TimedOut, Unavailable
 from cleancut.etcd.embedded.model import EtcdSnapshot
 from cleancut.ports.coordination import Change, KeyValue
+from cleancut.runtime.directories import sync_directory
 
 P = ParamSpec("P")
 FORMAT = 1
@@ -127,7 +128,7 @@ class Journal:
                 _write(file, body)
                 os.fsync(file)
                 os.rename(draft, self._path)
-                _sync_directory(self._path.parent)
+                sync_directory(self._path.parent)
             except BaseException:
                 os.close(file)
                 raise
@@ -250,12 +251,3 @@ def _write(file: int, body: bytes) -> None:
     view = memoryview(body)
     while view:
         view = view[os.write(file, view) :]
-
-
-def _sync_directory(directory: Path) -> None:
-    """A rename is durable once its directory is on the disk."""
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
