@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
@@ -10,11 +10,16 @@ from cleancut.core.backup.patience import Verdict, described, given_up, look
 from cleancut.core.doctor.silence import SeenPeers, away_of
 from cleancut.core.primitives.errors import Corrupt
 from cleancut.core.primitives.ids import AgentName, PeerId
-from cleancut.core.protocol.etcd_records import Operation
+from cleancut.core.protocol.etcd_records import Operation, Session
 from cleancut.core.protocol.states import State
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_record
 from cleancut_coordinator.leader.state import LeaderState
+
+
+def serving(sessions: Iterable[Session]) -> dict[PeerId, AgentName]:
+    """The agents that can use their Qdrant, by its peer."""
+    return {said.peer_id: said.name for said in sessions if said.peer_id is not None}
 
 
 class Patience:
@@ -41,8 +46,7 @@ class Patience:
     async def _is_ready(self, operation: Operation) -> bool:
         awaited = operation.awaited
         assert awaited is not None, "asked of those that wait"
-        sessions = (await self._state.sessions()).values()
-        able = {said.peer_id: said.name for _, said in sessions if said.peer_id is not None}
+        able = serving(said for _, said in (await self._state.sessions()).values())
         away = await self.away(able)
         verdict = look(awaited, able, away, self._context.clock.wall_s())
         if verdict is Verdict.GIVE_UP:

@@ -41,7 +41,7 @@ from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import decode_or_skip
 from cleancut_coordinator.leader.fences import FenceReleaser
 from cleancut_coordinator.leader.high_water import end_behind
-from cleancut_coordinator.leader.patience import Patience
+from cleancut_coordinator.leader.patience import Patience, serving
 from cleancut_coordinator.leader.state import LeaderState
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 
@@ -278,8 +278,7 @@ class LeaderTerm:
             self._log.warning("left out", cause=problem, epoch=epoch)
         self.machine = self._machine_for(operation.kind)
         nonce, now_s = self._context.token_hex(16), self._context.clock.wall_s()
-        agents = [said for _, said in able.values()]
-        present = {said.peer_id: said.name for said in agents if said.peer_id is not None}
+        present = serving(said for _, said in able.values())
         away = tuple(sorted(await self._patience.away(present)))
         await self._step(Started(operation, epoch, nonce, able, problems, away, now_s), group)
 
