@@ -91,7 +91,7 @@ def rebalance_after(operation: OperationId) -> OperationId:
     return OperationId(f"{_PREFIX[OperationKind.REBALANCE]}-{operation.partition('-')[2]}")
 
 
-def reshards_after(operation: OperationId, count: int) -> tuple[OperationId, ...]:
+def reshard_ids_after(operation: OperationId, count: int) -> tuple[OperationId, ...]:
     """The ids of the reshards that were recorded with this operation, in their order."""
     stem = f"{_PREFIX[OperationKind.RESHARD]}-{operation.partition('-')[2]}"
     return tuple(OperationId(f"{stem}-{number + 1}") for number in range(count))
@@ -120,7 +120,7 @@ def put_followers(
             )
         )
 
-    for name, request in zip(reshards_after(operation.id, len(reshards)), reshards, strict=True):
+    for name, request in zip(reshard_ids_after(operation.id, len(reshards)), reshards, strict=True):
         follow(name, OperationKind.RESHARD, replace(request, after=operation.id))
     if rebalance:
         after = RebalanceRequest(after=operation.id)

@@ -211,7 +211,7 @@ async def test_a_restore_and_what_follows_it_are_recorded_together() -> None:
     items = (await at.etcd.list(at.keys.operations)).items
     records = {one.id: one for one in (decode(Operation, i.value, i.key) for i in items)}
     follower = records.pop(requests.rebalance_after(first.id))
-    reshards = [records.pop(name) for name in requests.reshards_after(first.id, 2)]
+    reshards = [records.pop(name) for name in requests.reshard_ids_after(first.id, 2)]
     assert set(records) == {first.id}
     assert [one.after for one in (*reshards, follower)] == [
         first.id,
