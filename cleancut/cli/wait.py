@@ -16,10 +16,10 @@ from cleancut.api.operations import Operation, is_over
 from cleancut.api.rebalances import Rebalance
 from cleancut.api.reshards import Reshard
 from cleancut.api.restores import Restore
+from cleancut.api.state_words import title_of
 from cleancut.cli.exit_codes import Exit, exit_of_operation, report_error, report_parts, say
 from cleancut.cli.render.output import emit
 from cleancut.cli.render.progress import headline, open_progress
-from cleancut.cli.render.states import title_of
 from cleancut.cli.settings import Settings
 from cleancut.client.client import Client
 from cleancut.core.primitives.errors import Invalid, TimedOut, Unavailable

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cleancut.api.backups import Backup
+from cleancut.api.state_words import step_of, title_of
 from cleancut.cli import offline
 from cleancut.cli.commands.backup_copy import copy
 from cleancut.cli.commands.backup_import import import_
@@ -28,7 +29,6 @@ from cleancut.cli.options import (
     yes_option,
 )
 from cleancut.cli.render.output import emit, emit_many
-from cleancut.cli.render.states import step_of, title_of
 from cleancut.cli.settings import Noun, parse_duration, parse_term, settings_of
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
 from cleancut.core.primitives.errors import NotFound, from_reason
