@@ -345,7 +345,7 @@ class Operation(Record, frozen=True):
     """`op/<id>`: a request and its outcome. Kept for 48 h, and until its story is in the store.
     `after` must be over first. `excused`: those of its attempts that are not counted, since agents
     were away. `asked_by`: the client, by its token or certificate. `traces`: of its newest
-    attempts, the oldest first. `told`: its story is in the store."""
+    attempts, the oldest first. `recorded`: its story is in the store."""
 
     id: OperationId
     kind: OperationKind
@@ -370,7 +370,7 @@ class Operation(Record, frozen=True):
     awaited: Awaited | None = None
     asked_by: str = ""
     traces: tuple[Trace, ...] = ()
-    told: bool = False
+    recorded: bool = False
 
     @property
     def counted(self) -> int:

@@ -29,7 +29,7 @@ DRAINED, CUT, FENCE_RAISED, FENCE_LIFTED = "drained", "cut", "fence raised", "fe
 
 
 class Step(Record, frozen=True):
-    """A phase began, so many milliseconds after the attempt."""
+    """When a phase began, in milliseconds from the beginning of the attempt."""
 
     phase: str
     at_ms: int
@@ -120,7 +120,7 @@ def work_of(votes: Mapping[tuple[str, AgentName], Vote]) -> tuple[AgentWork, ...
 
 
 def elapsed_s(traces: Traces, epoch: Epoch, wall_s: float) -> float:
-    """Since the attempt `epoch` began, as far as wall clocks tell; never before its last step."""
+    """Since the attempt `epoch` began, by wall clocks; never before its last step."""
     if not traces or traces[-1].epoch != epoch or not wall_s:
         return 0.0
     last_ms = max((step.at_ms for step in traces[-1].steps), default=0)
