@@ -127,8 +127,8 @@ ASKED = {
 
 
 def test_the_stand_in_answers_with_recorded_fields_only(world: World) -> None:
-    """Those of the stand-in: so nothing that reads them relies on what no real server says. Counters
-    of requests are named by what was asked."""
+    """So nothing that reads them relies on what no real server says. Counters of requests are named
+    by what was asked."""
     if world.kind == "real":
         pytest.skip("a real server's fields are what they are")
 
