@@ -26,6 +26,7 @@ from cleancut.cli.commands.restore import restore
 from cleancut.cli.commands.schedule import schedule
 from cleancut.cli.commands.seed import seed
 from cleancut.cli.commands.solo import solo
+from cleancut.cli.commands.status import status
 from cleancut.cli.commands.token import token
 from cleancut.cli.commands.version import completion, version
 from cleancut.cli.exit_codes import Exit, report_error, say
@@ -60,6 +61,7 @@ backup.add_command(check)
 backup.add_command(seed)
 root.params.extend(shared_options(inner=False))
 for command in (
+    status,
     backup,
     restore,
     schedule,

@@ -38,6 +38,7 @@ from cleancut.api.cluster import (
 from cleancut.api.garbage import ExpiredBackup, GarbageCollection
 from cleancut.api.interface import Api, PageRequest
 from cleancut.api.operations import is_over
+from cleancut.api.protection import Protection
 from cleancut.api.repairs import Repair
 from cleancut.api.restores import (
     PlannedCollection,
@@ -102,6 +103,14 @@ SETTINGS = AgentSettings(
 )
 
 
+PROTECTED = Protection(
+    protected=True,
+    reason="all 2 collections have a recent whole backup",
+    summary="Protected: all 2 collections have a recent whole backup; never restore-tested",
+    known=True,
+)
+
+
 @dataclass
 class Ending:
     """What becomes of operations: they stop at `hold_at` until cancelled, or end in `error`."""
@@ -125,6 +134,7 @@ class MemoryApi:
     reshards: MemoryReshards = field(default_factory=MemoryReshards)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     owned: bool = False
+    protected: Protection = PROTECTED
     findings: tuple[DoctorFinding, ...] = ()
     paused: bool = False
     settings: AgentSettings = SETTINGS
@@ -308,6 +318,9 @@ class MemoryApi:
             store=StoreStatus(url="file:///backups", reachable=True, backups=len(self.backups)),
             identity=self._identity(),
         )
+
+    async def protection(self) -> Protection:
+        return self.protected
 
     async def delete_backup(self, name: str) -> Backup:
         backup = await self.get_backup(name)

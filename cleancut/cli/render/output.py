@@ -13,7 +13,7 @@ from rich.console import Console, RenderableType
 
 from cleancut.api.archive import Archive, ArchiveMark, LogPage
 from cleancut.api.backups import Evidence
-from cleancut.api.cluster import AgentSettings, ClusterStatus, Identity
+from cleancut.api.cluster import AgentSettings, Identity
 from cleancut.api.copies import Copy
 from cleancut.api.diffs import Diff
 from cleancut.api.garbage import GarbageCollection
@@ -23,12 +23,15 @@ from cleancut.api.reshards import ReshardPlan
 from cleancut.api.restores import RestorePlan
 from cleancut.api.schedules import Schedule
 from cleancut.api.searches import SearchAnswer
+from cleancut.api.status import Status
 from cleancut.api.values import SCHEMA, ApiValue
 from cleancut.cli.render import tables
 from cleancut.cli.render.grids import facts as facts_table
 from cleancut.cli.render.grids import print_table
 from cleancut.cli.terminal import write_out
 
+TABLES = ("table", "wide")
+"""Formats for people; the wide one drops no column, whatever the terminal's width."""
 WIDE = 400
 """Width of a table that goes to a pipe or file: each row is one line."""
 
@@ -37,8 +40,8 @@ def emit(output: str, noun: str, value: ApiValue) -> None:
     """One thing as `noun`."""
     if output == "name":
         write_out(f"{name_of(value)}\n")
-    elif output == "table":
-        _print(tables.ONE[type(value)](value))
+    elif output in TABLES:
+        print_parts(output, tables.ONE[type(value)](value))
     else:
         document(output, {noun: msgspec.to_builtins(value)})
 
@@ -48,8 +51,8 @@ def emit_many(output: str, noun: str, values: Sequence[Operation | Schedule]) ->
     if output == "name":
         for value in values:
             write_out(f"{name_of(value)}\n")
-    elif output == "table":
-        _print(tables.MANY[noun](values))
+    elif output in TABLES:
+        print_parts(output, tables.MANY[noun](values))
     else:
         document(output, {noun: msgspec.to_builtins(values)})
 
@@ -58,8 +61,8 @@ def emit_facts(output: str, noun: str, facts: dict[str, Any]) -> None:
     """Facts without a type in the API; the first one is the name."""
     if output == "name":
         write_out(f"{next(iter(facts.values()))}\n")
-    elif output == "table":
-        _print(facts_table(facts.items()))
+    elif output in TABLES:
+        print_parts(output, facts_table(facts.items()))
     else:
         document(output, {noun: facts})
 
@@ -68,7 +71,7 @@ _NAMES: dict[type[ApiValue], Callable[[Any], str]] = {
     RestorePlan: lambda value: str(value.backup_id),
     RebalancePlan: lambda value: str(value.digest),
     ReshardPlan: lambda value: str(value.digest),
-    ClusterStatus: lambda value: str(value.cluster),
+    Status: lambda value: "protected" if value.protected else "not-protected",
     Identity: lambda value: str(value.cluster_id),
     AgentSettings: lambda value: str(value.upload_bytes_per_s),
     Schedule: lambda value: str(value.name),
@@ -92,18 +95,21 @@ def name_of(value: ApiValue) -> str:
 def document(output: str, content: dict[str, Any]) -> None:
     """One JSON or YAML document, with the version of the shapes in it."""
     whole = {"schema": SCHEMA, **content}
-    if output == "json":
+    if output == "ndjson":
+        write_out(msgspec.json.encode(whole).decode() + "\n")
+    elif output == "json":
         write_out(msgspec.json.format(msgspec.json.encode(whole), indent=2).decode() + "\n")
     else:
         write_out(yaml.safe_dump(whole, sort_keys=False, allow_unicode=True))
 
 
-def _print(table: RenderableType) -> None:
+def print_parts(output: str, table: RenderableType) -> None:
     """Renders first and writes then, so that whatever fails in writing fails in one place."""
     terminal = sys.stdout is not None and sys.stdout.isatty()
+    narrow = terminal and output != "wide"
     console = Console(
         file=(out := io.StringIO()),
-        width=Console().width if terminal else WIDE,
+        width=Console().width if narrow else WIDE,
         force_terminal=terminal,
         highlight=False,
     )

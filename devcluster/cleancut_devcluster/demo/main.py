@@ -75,7 +75,7 @@ def how_to_talk(setup: Setup) -> str:
         (
             "It keeps running until Ctrl-C:",
             f"  export CLEANCUT_COORDINATOR={setup.addresses}",
-            "  cleancut cluster status",
+            "  cleancut status",
             "  cleancut backup create",
             f"  cleancut {shared} backup list      # from the store alone",
             *(f"  {peer.name}: {peer.url}" for peer in setup.peers),

@@ -140,8 +140,8 @@ def test_durations_that_cannot_be_read(text: str) -> None:
         ["restore", "start"],
         ["nonsense"],
         ["backup", "list", "-o", "xml"],
-        ["--coordinator", "nowhere", "cluster", "status"],
-        ["--ca", "only-this", "cluster", "status"],
+        ["--coordinator", "nowhere", "status"],
+        ["--ca", "only-this", "status"],
     ],
 )
 def test_a_wrong_command_line_exits_2_and_leaves_stdout_alone(
