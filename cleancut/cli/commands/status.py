@@ -17,7 +17,7 @@ from cleancut.cli.exit_codes import Exit
 from cleancut.cli.render.output import TABLES, emit, print_parts
 from cleancut.cli.render.status_tables import status_details, status_facts
 from cleancut.cli.settings import Settings, Verb, settings_of
-from cleancut.cli.terminal import visible, write_out
+from cleancut.cli.terminal import write_out
 from cleancut.cli.wait import ask
 from cleancut.client.client import Client
 from cleancut.core.doctor.protection import (
@@ -29,6 +29,7 @@ from cleancut.core.doctor.protection import (
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.timestamps import parse_time
+from cleancut.core.primitives.visible import visible
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.verification.damage import DRILL
 from cleancut.ports.store import Store
