@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 import click
 
-from cleancut.api.operations import Operation
 from cleancut.cli.terminal import visible
 from cleancut.core.primitives.errors import (
     CleancutError,
@@ -18,6 +18,9 @@ from cleancut.core.primitives.errors import (
     Refused,
 )
 from cleancut.core.protocol.states import SUCCEEDED, State
+
+if TYPE_CHECKING:
+    from cleancut.api.operations import Operation
 
 
 class Exit(IntEnum):
