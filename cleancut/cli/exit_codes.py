@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cleancut.cli.terminal import visible
 from cleancut.core.primitives.errors import (
     CleancutError,
     Corrupt,
@@ -17,6 +16,7 @@ from cleancut.core.primitives.errors import (
     NotFound,
     Refused,
 )
+from cleancut.core.primitives.visible import visible
 from cleancut.core.protocol.states import SUCCEEDED, State
 
 if TYPE_CHECKING:

@@ -1,34 +1,13 @@
-"""Text as it goes to stdout and stderr: nothing hidden in it, and no traceback if it cannot go."""
+"""Text as it goes to stdout: no traceback if it cannot go."""
 
 from __future__ import annotations
 
 import os
 import sys
-import unicodedata
 
 import click
 
 from cleancut.core.primitives.errors import Unavailable
-
-_HIDDEN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
-"""Unicode categories of control, direction, zero-width and unassigned characters."""
-
-
-def visible(text: str, *, lines: bool = False) -> str:
-    """`text` with an escape for each character that a terminal would hide or obey.
-
-    Names come from clusters, so a name could otherwise look like another one. `lines`: newlines
-    stay.
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(_shown(character, lines=lines) for character in text)
-
-
-def _shown(character: str, *, lines: bool) -> str:
-    if (lines and character == "\n") or unicodedata.category(character) not in _HIDDEN:
-        return character
-    return character.encode("unicode_escape").decode()
 
 
 def write_out(text: str) -> None:

@@ -157,7 +157,7 @@ def conclude_cancel(settings: Settings, noun: str, last: Operation, watch: str) 
 
 
 def _say_interrupted(job: Job[Any]) -> None:
-    from cleancut.cli.render.states import title_of
+    from cleancut.api.state_words import title_of
 
     if job.last is None:
         say(f"interrupted during the request; the {job.noun} may have been started")

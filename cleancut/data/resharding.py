@@ -26,7 +26,7 @@ from cleancut.core.format.manifest import CollectionEntry, Manifest, ShardEntry
 from cleancut.core.format.paths import Paths
 from cleancut.core.format.recipe import encode_format
 from cleancut.core.primitives.codec import encode
-from cleancut.core.primitives.errors import Corrupt, Refused, from_reason
+from cleancut.core.primitives.errors import Refused, from_reason
 from cleancut.core.primitives.ids import ClusterName, Epoch, OperationId, ShardId, parse_cluster
 from cleancut.core.protocol.requests import ShardNumber
 from cleancut.core.restore.resharded import (
@@ -40,9 +40,10 @@ from cleancut.core.restore.resharded import (
     sources_of,
 )
 from cleancut.core.restore.shard_numbers import wanted_of
+from cleancut.data.child import Child, child
 from cleancut.data.job import Line
 from cleancut.data.reshard_process import Fill, Finish, Source
-from cleancut.data.shard_runner import child, write_tar
+from cleancut.data.shard_runner import write_tar
 from cleancut.ports.store import Store
 from cleancut.repository.catalog import find_group, publish_group
 from cleancut.repository.packs.pack_writer import PackWriter
@@ -56,7 +57,6 @@ from cleancut.store.open import OpenedStore
 Notice = Callable[[str], None]
 _CHUNK_BYTES = 1 << 20
 _THREADS = 2
-_SHOWN_BYTES = 500
 _LINE_BYTES = 16 << 20
 EPOCH = Epoch(1)
 """The number of a copy in its own folder."""
@@ -259,54 +259,39 @@ async def _pieces(tar: Path) -> AsyncIterator[bytes]:
 async def _talk(
     job: Fill | Finish, feed: Callable[[], AsyncIterator[bytes]] | None, label: str
 ) -> Line:
-    """The last line of the process that does `job`. Raises: Corrupt; what the job fails with."""
-    started = child("cleancut.data.reshard_process", asyncio.subprocess.PIPE, _LINE_BYTES)
-    async with started as process:
-        assert process.stdin is not None
-        last = await _send(process, msgspec.json.encode(job), wait=False)
+    """The last line of the process that does `job`. Raises: what the job fails with; Corrupt, or
+    CleancutError if a signal ended it."""
+    async with child("cleancut.data.reshard_process", _LINE_BYTES) as started:
+        last = await _send(started, msgspec.json.encode(job), wait=False)
         if feed is not None:
             async with aclosing(feed()) as sources:  # type: ignore[type-var]
                 async for source in sources:
-                    last = await _send(process, source, wait=True)
+                    last = await _send(started, source, wait=True)
                     if last.result != "next":
                         break
-        process.stdin.close()
-        last = await _last(process, last)
-        await process.wait()
+        assert started.process.stdin is not None
+        started.process.stdin.close()
+        while (line := await started.line()) is not None:
+            last = line
+        await started.process.wait()
     if last.reason:
         raise from_reason(last.reason)(f"{label}: {last.message}", last.hint)
     if last.result is None or last.result == "next":
-        assert process.stderr is not None
-        said = (await process.stderr.read())[-_SHOWN_BYTES:].decode(errors="replace").strip()
-        raise Corrupt(
-            f"{label}: the process that builds shards ended with {process.returncode}: {said}",
-            "`cleancut backup drill` examines the shards of a backup",
-        )
+        raise started.failure(label, "builds shards")
     return last
 
 
-async def _send(process: asyncio.subprocess.Process, document: bytes, *, wait: bool) -> Line:
+async def _send(started: Child, document: bytes, *, wait: bool) -> Line:
     """`wait`: for the line that has a result, or says why there is none."""
-    assert process.stdin is not None
-    assert process.stdout is not None
+    stdin = started.process.stdin
+    assert stdin is not None
     try:
-        process.stdin.write(document + b"\n")
-        await process.stdin.drain()
+        stdin.write(document + b"\n")
+        await stdin.drain()
     except (BrokenPipeError, ConnectionResetError):
         return Line()
-    last = Line()
     while wait:
-        text = await process.stdout.readline()
-        if not text:
-            return Line()
-        last = msgspec.json.decode(text, type=Line)
-        if last.result is not None or last.reason:
-            break
-    return last
-
-
-async def _last(process: asyncio.subprocess.Process, last: Line) -> Line:
-    assert process.stdout is not None
-    async for text in process.stdout:
-        last = msgspec.json.decode(text, type=Line)
-    return last
+        line = await started.line()
+        if line is None or line.result is not None or line.reason:
+            return line or Line()
+    return Line()

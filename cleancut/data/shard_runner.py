@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 from msgspec.structs import replace
 
 from cleancut.core.format.manifest import ShardEntry
 from cleancut.core.format.paths import Paths
-from cleancut.core.primitives.errors import CleancutError, Corrupt, Refused, from_reason
+from cleancut.core.primitives.errors import Corrupt, Refused, from_reason
+from cleancut.data.child import Child, child
 from cleancut.data.job import Line, ShardJob
 from cleancut.ports.store import Store
 from cleancut.repository.shards.captured_tar import read_captured
 
 _LINE_BYTES = 64 << 20
-_SHOWN_BYTES = 500
 _NEEDED = 3
 """Scratch that a shard takes, in sizes of its tar: the tar, then unpacked, and what is written."""
 
@@ -86,70 +84,27 @@ async def write_tar(store: Store, paths: Paths, shard: ShardEntry, target: Path)
         raise Refused(f"cannot write {target}: {error.strerror}", "see --scratch") from error
 
 
-@asynccontextmanager
-async def child(
-    module: str, stderr: BinaryIO | int, line_bytes: int
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A process that runs `module` and answers by lines of at most `line_bytes`; it is gone at the
-    end of the block."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-P",
-        "-m",
-        module,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=stderr,
-        limit=line_bytes,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
 async def _run(job: ShardJob, progress: Callable[[int], None], label: str) -> Line:
-    errors = Path(job.out).with_suffix(".err")
-    with errors.open("wb") as stderr:
-        async with child("cleancut.data.shard_process", stderr, _LINE_BYTES) as process:
-            last = await _talk(process, job, progress)
-            await process.wait()
+    async with child("cleancut.data.shard_process", _LINE_BYTES) as started:
+        last = await _talk(started, job, progress)
+        await started.process.wait()
     if last.parts is None and last.result is None and not last.reason:
-        raise _broken(label, process.returncode or 0, errors.read_bytes()[-_SHOWN_BYTES:])
+        raise started.failure(label, "opens the shard")
     return last
 
 
-def _broken(label: str, code: int, stderr: bytes) -> CleancutError:
-    """What to say of a process that ended without an answer; `code`: its exit code."""
-    if code < 0:
-        return CleancutError(
-            f"{label}: the process that opens the shard was ended by signal {-code}",
-            "if the system ran out of memory, open fewer shards at a time: --jobs 1",
-        )
-    said = stderr.decode(errors="replace").strip()
-    return Corrupt(
-        f"{label}: the process that opens the shard ended with {code}: {said}",
-        "`cleancut backup drill` examines the shards of a backup",
-    )
-
-
-async def _talk(
-    process: asyncio.subprocess.Process, job: ShardJob, progress: Callable[[int], None]
-) -> Line:
+async def _talk(started: Child, job: ShardJob, progress: Callable[[int], None]) -> Line:
     """The last line."""
-    assert process.stdin is not None
-    assert process.stdout is not None
+    stdin = started.process.stdin
+    assert stdin is not None
     last = Line()
     try:
-        process.stdin.write(msgspec.json.encode(job))
-        await process.stdin.drain()
-        process.stdin.close()
+        stdin.write(msgspec.json.encode(job))
+        await stdin.drain()
+        stdin.close()
     except (BrokenPipeError, ConnectionResetError):
         return last
-    async for text in process.stdout:
-        last = msgspec.json.decode(text, type=Line)
+    while (line := await started.line()) is not None:
+        last = line
         progress(last.points)
     return last

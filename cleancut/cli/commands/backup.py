@@ -167,8 +167,8 @@ def list_(context: click.Context, /, limit: int) -> None:
 @click.pass_context
 def show(context: click.Context, /, backup_id: str, evidence: bool) -> None:
     """Show a backup with its evidence."""
+    from cleancut.api.state_words import step_of, title_of
     from cleancut.cli import offline
-    from cleancut.cli.render.states import step_of, title_of
 
     settings = settings_of(context)
     if settings.offline:

@@ -11,11 +11,12 @@ import click
 from cleancut.cli.options import collections_option
 from cleancut.cli.render.output import emit_facts
 from cleancut.cli.settings import Settings, Verb, parse_duration, settings_of
-from cleancut.cli.terminal import visible, write_out
+from cleancut.cli.terminal import write_out
 from cleancut.cli.wait import ask
 from cleancut.core.primitives.durations import format_duration
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.timestamps import parse_time
+from cleancut.core.primitives.visible import visible
 from cleancut.core.protocol.states import State
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ from cleancut.cli.exit_codes import Exit, say
 from cleancut.cli.options import confirm, yes_option
 from cleancut.cli.render.output import document
 from cleancut.cli.settings import Verb, settings_of
-from cleancut.cli.terminal import visible, write_out
+from cleancut.cli.terminal import write_out
 from cleancut.cli.wait import ask
+from cleancut.core.primitives.visible import visible
 
 if TYPE_CHECKING:
     from cleancut.api.cluster import DoctorFinding, DoctorFix, ForgottenPeer

@@ -10,9 +10,9 @@ from rich.console import Group, RenderableType
 from cleancut.api.backups import Backup, BackupBytes, Evidence, FenceEvidence, ShardEvidence
 from cleancut.api.drills import Drill
 from cleancut.api.garbage import GarbageCollection
+from cleancut.api.state_words import state_of, step_of
 from cleancut.api.verdicts import Verdict
 from cleancut.cli.render.grids import facts, grid, minute, size, some, troubles
-from cleancut.cli.render.states import state_of, step_of
 from cleancut.core.verification.damage import Level
 
 MOST_SHARDS = 24

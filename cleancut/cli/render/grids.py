@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cleancut.api.operations import Operation
-from cleancut.cli.terminal import visible
+from cleancut.core.primitives.visible import visible
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _FOLDED = 10

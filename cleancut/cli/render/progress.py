@@ -13,10 +13,10 @@ from rich.live import Live
 from rich.spinner import Spinner
 
 from cleancut.api.operations import Operation, is_over
+from cleancut.api.state_words import step_of, title_of
 from cleancut.api.values import AgentProgress
 from cleancut.cli.exit_codes import say
 from cleancut.cli.render.grids import grid, size, span
-from cleancut.cli.render.states import step_of, title_of
 from cleancut.core.protocol.states import State
 
 LINE_EVERY_S = 10.0

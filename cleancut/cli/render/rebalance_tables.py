@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 
 from cleancut.api.rebalances import BalancedPeer, BalanceStep, Rebalance, RebalancePlan
+from cleancut.api.state_words import state_of, step_of
 from cleancut.cli.render.grids import facts, grid, minute, size, troubles
-from cleancut.cli.render.states import state_of, step_of
 
 
 def rebalance_plan(value: RebalancePlan) -> RenderableType:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from rich.console import RenderableType
 
 from cleancut.api.schedules import RetentionRules, Schedule
+from cleancut.api.state_words import word_of
 from cleancut.cli.render.grids import facts, grid, minute, some
-from cleancut.cli.render.states import word_of
 from cleancut.core.protocol.states import State
 
 

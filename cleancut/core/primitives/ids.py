@@ -36,6 +36,12 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
+def numbered(operation: OperationId) -> tuple[str, int]:
+    """A sort key: the operations that were recorded with another end in a number, 2 before 10."""
+    stem, _, number = operation.rpartition("-")
+    return (stem, int(number)) if stem.count("-") and number.isdecimal() else (operation, 0)
+
+
 def parse_name(text: str, what: str) -> str:
     """`text` if it may stand in keys and paths as a cluster's or an agent's name.
 

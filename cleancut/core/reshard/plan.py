@@ -92,7 +92,8 @@ def make_reshard(layout: Layout, request: ReshardRequest) -> ReshardPlan:
     place = _Places(alone, entry, mine)
     steps = tuple(place.steps(request.shards))
     blockers = [*place.full(), *_uncounted(alone, mine, entry, steps)]
-    return replace(plan, steps=steps, notes=tuple(_notes(alone, entry)), blockers=tuple(blockers))
+    notes = (*_notes(alone, entry), *_not_created_again(entry, key, steps))
+    return replace(plan, steps=steps, notes=notes, blockers=tuple(blockers))
 
 
 def check_reshard(plan: ReshardPlan) -> ReshardPlan:
@@ -112,7 +113,8 @@ def check_agreed(plan: ReshardPlan, digest: str) -> None:
 
 def _key_of(entry: LayoutCollection, asked: str | None) -> str | int | None:
     """The shard key that `asked` means. Raises: Refused, NotFound."""
-    keys = sorted({r.shard_key for r in entry.replicas if r.shard_key is not None}, key=repr)
+    found_keys = {r.shard_key for r in entry.replicas if r.shard_key is not None}
+    keys = sorted(found_keys, key=lambda one: (isinstance(one, str), one))
     shown = ", ".join(repr(one) for one in keys[:_SHOWN]) + ", ..." * (len(keys) > _SHOWN)
     if asked is None:
         if entry.shard_number is None:
@@ -148,6 +150,21 @@ def _notes(layout: Layout, entry: LayoutCollection) -> Iterator[str]:
             f"replication factor {entry.factor} on {len(layout.peers)} peers gives"
             f" {len(layout.peers)} replicas"
         )
+
+
+def _not_created_again(
+    entry: LayoutCollection, key: str | int | None, steps: tuple[ReshardStep, ...]
+) -> Iterator[str]:
+    """Qdrant gives all shards of a new key ids in a row. A key that has others in the end is not
+    made again as it was."""
+    ids = steps[-1].new if steps else ()
+    if key is None or not ids or ids[-1] - ids[0] + 1 == len(ids):
+        return
+    yield (
+        f"{entry.name}: key {key!r} will have the shards {', '.join(map(str, ids))}, which Qdrant"
+        " cannot create again with these ids, so an ordinary restore refuses backups of it: they"
+        " are restored with --shards and --offline, which give its shards other ids"
+    )
 
 
 def _uncounted(

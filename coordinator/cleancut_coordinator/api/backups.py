@@ -15,7 +15,7 @@ from cleancut.api.interface import PageRequest
 from cleancut.api.operations import is_over, shown_error
 from cleancut.api.repairs import Repair
 from cleancut.core.format.paths import Paths
-from cleancut.core.primitives.codec import decode, encode
+from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import Corrupt, Invalid, NotFound, Refused, from_reason
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.primitives.timestamps import format_time, parse_time
@@ -37,6 +37,7 @@ from cleancut.repository.garbage import read_holds
 from cleancut.repository.holds import drop_label, labels_of, put_label
 from cleancut.repository.verification_log import read_damage
 from cleancut.runtime.concurrency import run_all
+from cleancut_coordinator.api.asked import read_asked
 from cleancut_coordinator.api.pages import cut_page
 from cleancut_coordinator.api.progress import (
     read_behind,
@@ -291,7 +292,7 @@ class BackupService:
         """`damage`: read if it is not given and is needed."""
         if operation.kind is OperationKind.SEED:
             return await _shown_seed(self._context, operation)
-        request = _request_of(operation)
+        request, unread = _request_of(operation)
         shown = Backup(
             id=operation.id,
             epoch=operation.epoch,
@@ -303,6 +304,7 @@ class BackupService:
             attempts=request.attempts,
             schedule=request.schedule,
             error=shown_error(operation.failure),
+            warnings=unread,
         )
         if operation.state is State.COMMITTED:
             known = await self._damage() if damage is None else damage
@@ -313,7 +315,7 @@ class BackupService:
         return replace(
             shown,
             progress=await read(self._context, operation.epoch),
-            warnings=await read_behind(self._context, operation),
+            warnings=(*unread, *await read_behind(self._context, operation)),
         )
 
     async def _with_group(self, shown: Backup, damage: Damage, *, with_shards: bool) -> Backup:
@@ -332,18 +334,19 @@ class BackupService:
         )
 
 
-def _request_of(operation: Operation) -> BackupRequest:
-    """What was asked for; of an import as if for a backup of its collection."""
-    data = operation.request.encode()
+def _request_of(operation: Operation) -> tuple[BackupRequest, tuple[str, ...]]:
+    """What was asked for; of an import as if for a backup of its collection. With warnings."""
     if operation.kind is not OperationKind.IMPORT:
-        return decode(BackupRequest, data, "the request")
-    asked = decode(ImportRequest, data, "the request")
-    return BackupRequest(collections=(asked.collection,), attempts=asked.attempts)
+        return read_asked(operation, BackupRequest, BackupRequest())
+    nothing = ImportRequest(import_id="", draft="")
+    asked, unread = read_asked(operation, ImportRequest, nothing)
+    named = (asked.collection,) if asked.collection else ()
+    return BackupRequest(collections=named, attempts=asked.attempts), unread
 
 
 async def _shown_seed(context: CoordinatorContext, operation: Operation) -> Backup:
     """The seed as it is now."""
-    request = decode(SeedRequest, operation.request.encode(), "the request")
+    request, unread = read_asked(operation, SeedRequest, SeedRequest())
     done, over = operation.seeded or Seeded(), operation.state in FINAL_STATES
     return Backup(
         id=operation.id,
@@ -356,7 +359,7 @@ async def _shown_seed(context: CoordinatorContext, operation: Operation) -> Back
         attempt=operation.attempts,
         attempts=request.attempts,
         error=shown_error(operation.failure),
-        warnings=() if over else await read_behind(context, operation),
+        warnings=unread if over else (*unread, *await read_behind(context, operation)),
         progress=() if over else await read_progress(context, operation.epoch),
         seed=Seed(streams=request.streams, shards=done.shards, read=done.read_bytes),
     )

@@ -17,13 +17,13 @@ from cleancut.api.rebalances import (
     RebalancePlan,
 )
 from cleancut.api.values import to_value
-from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, NotFound
 from cleancut.core.protocol.documents import RestoredShard
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.requests import RebalanceRequest
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind
 from cleancut.core.rebalance.plan import BalancePlan, check_balance
+from cleancut_coordinator.api.asked import read_asked
 from cleancut_coordinator.api.pages import cut_page
 from cleancut_coordinator.api.progress import read_progress, wait_over, watch
 from cleancut_coordinator.context import CoordinatorContext
@@ -90,13 +90,15 @@ class RebalanceService:
         return await wait_over(self.watch_rebalance(rebalance.id), rebalance)
 
     async def _shown_rebalance(self, operation: Operation) -> Rebalance:
+        request, unread = read_asked(operation, RebalanceRequest, RebalanceRequest())
         shown = Rebalance(
             id=operation.id,
             state=operation.state,
             created_at=operation.created_at or None,
             ended_at=operation.ended_at or None,
-            after=decode(RebalanceRequest, operation.request.encode(), "the request").after,
+            after=request.after,
             error=shown_error(operation.failure),
+            warnings=unread,
         )
         if operation.detail:
             effects = RebalanceEffects(self._context)
@@ -105,14 +107,14 @@ class RebalanceService:
             except NotFound:
                 pass  # it was garbage collected meanwhile
             except CleancutError as error:  # the rebalance goes on all the same
-                unread = f"the plan cannot be shown: {error.message}"
-                shown = replace(shown, warnings=(unread,))
+                unplanned = f"the plan cannot be shown: {error.message}"
+                shown = replace(shown, warnings=(*shown.warnings, unplanned))
             else:
                 shown = replace(
                     shown,
                     steps=_steps(draft.plan, draft.shards),
                     peers=_peers(draft.plan),
-                    warnings=draft.plan.notes,
+                    warnings=(*shown.warnings, *draft.plan.notes),
                 )
         if operation.state in FINAL_STATES:
             return shown

@@ -9,7 +9,6 @@ from msgspec.structs import replace
 from cleancut.api.interface import PageRequest
 from cleancut.api.operations import is_over, shown_error
 from cleancut.api.reshards import Reshard, ReshardOptions, ReshardPage, ReshardPlan, ReshardStep
-from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, NotFound
 from cleancut.core.primitives.ids import check_collection_name
 from cleancut.core.protocol.etcd_records import Operation
@@ -17,6 +16,7 @@ from cleancut.core.protocol.requests import ReshardRequest, check_shard_number
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind
 from cleancut.core.reshard import plan as planning
 from cleancut.core.reshard.phases import ReshardDraft
+from cleancut_coordinator.api.asked import read_asked
 from cleancut_coordinator.api.pages import cut_page
 from cleancut_coordinator.api.progress import read_behind, read_progress, wait_over, watch
 from cleancut_coordinator.context import CoordinatorContext
@@ -84,7 +84,8 @@ class ReshardService:
         return await wait_over(self.watch_reshard(reshard.id), reshard)
 
     async def _shown(self, operation: Operation) -> Reshard:
-        request = decode(ReshardRequest, operation.request.encode(), "the request")
+        nothing = ReshardRequest(collection="", shards=0)
+        request, unread = read_asked(operation, ReshardRequest, nothing)
         shown = Reshard(
             id=operation.id,
             state=operation.state,
@@ -96,6 +97,7 @@ class ReshardService:
             wanted=request.shards,
             after=request.after,
             error=shown_error(operation.failure),
+            warnings=unread,
         )
         if operation.detail:
             effects = ReshardEffects(self._context)
@@ -104,10 +106,11 @@ class ReshardService:
             except NotFound:
                 pass  # it was garbage collected meanwhile
             except CleancutError as error:  # the reshard goes on all the same
-                unread = f"the steps cannot be shown: {error.message}"
-                shown = replace(shown, warnings=(unread,))
+                unplanned = f"the steps cannot be shown: {error.message}"
+                shown = replace(shown, warnings=(*shown.warnings, unplanned))
             else:
-                shown = replace(shown, steps=_steps(draft), warnings=draft.plan.notes)
+                warnings = (*shown.warnings, *draft.plan.notes)
+                shown = replace(shown, steps=_steps(draft), warnings=warnings)
         if operation.state in FINAL_STATES:
             return shown
         return replace(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
 
 from msgspec.structs import replace
@@ -29,7 +29,14 @@ from cleancut.api.values import to_value
 from cleancut.core.archive.entries import parse_entry
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, NotFound, Refused
-from cleancut.core.primitives.ids import Epoch, PeerId, ShardId, parse_cluster
+from cleancut.core.primitives.ids import (
+    Epoch,
+    OperationId,
+    PeerId,
+    ShardId,
+    numbered,
+    parse_cluster,
+)
 from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.evidence import Consistency
@@ -43,6 +50,7 @@ from cleancut.core.restore.shard_numbers import ReshardAfter, reshards_after
 from cleancut.ports.coordination import Put
 from cleancut.repository.archive.moments import find_moment
 from cleancut.repository.catalog import LATEST, get_checked, load_group
+from cleancut_coordinator.api.asked import read_asked
 from cleancut_coordinator.api.backups import BackupService
 from cleancut_coordinator.api.pages import cut_page
 from cleancut_coordinator.api.progress import read_progress, wait_over, watch
@@ -226,7 +234,8 @@ class RestoreService:
         return await self._shown_restore(operation)
 
     async def _shown_restore(self, operation: Operation) -> Restore:
-        request = decode(RestoreRequest, operation.request.encode(), "the request")
+        nothing = RestoreRequest(backup=Epoch(0))
+        request, unread = read_asked(operation, RestoreRequest, nothing)
         target = request.target
         shown = Restore(
             id=operation.id,
@@ -238,28 +247,27 @@ class RestoreService:
             error=shown_error(operation.failure),
             rebalance_id=requests.rebalance_after(operation.id) if request.rebalance else "",
             moment=shown_moment(target) if target is not None else None,
+            warnings=unread,
         )
         if request.shards:
             shown = await self._with_reshards(shown)
-        shown = await self._of_store(shown, operation, request)
+        if not unread:
+            shown = await self._of_store(shown, operation, request)
         if operation.state in FINAL_STATES:
             return shown
         return replace(shown, progress=await read_progress(self._context, operation.epoch))
 
     async def _with_reshards(self, shown: Restore) -> Restore:
         """`shown`, with the reshards that follow, and what has become of them."""
-        followers = [
-            one
-            for one in await requests.load_all(self._context, OperationKind.RESHARD)
-            if decode(ReshardRequest, one.request.encode(), "the request").after == shown.id
-        ]
-        followers.sort(key=lambda one: one.id)
-        failed = [one for one in followers if one.state in FINAL_STATES - {State.DONE}]
-        done = shown.state is State.DONE
+        restore = OperationId(shown.id)
+        recorded = await requests.load_all(self._context, OperationKind.RESHARD)
+        followers = [one for one in recorded if requests.is_reshard_after(one.id, restore)]
+        followers.sort(key=lambda one: numbered(one.id))
+        warnings = [text for one in followers for text in _of_reshard(one, shown.state)]
         return replace(
             shown,
             reshard_ids=tuple(one.id for one in followers),
-            warnings=(*shown.warnings, *(map(_not_resharded, failed) if done else ())),
+            warnings=(*shown.warnings, *warnings),
         )
 
     async def _of_store(
@@ -309,15 +317,18 @@ class RestoreService:
         )
 
 
-def _not_resharded(operation: Operation) -> str:
-    """A restore is whole without the reshards that follow it, so it says how to go on."""
-    request = decode(ReshardRequest, operation.request.encode(), "the request")
-    key = f" --shard-key {shlex.quote(request.shard_key)}" if request.shard_key is not None else ""
+def _of_reshard(operation: Operation, restore: State) -> Iterator[str]:
+    """Warnings of one that follows a restore in this state. The restore is whole without it, so
+    they say how to go on."""
+    request, unread = read_asked(operation, ReshardRequest, ReshardRequest(collection="", shards=0))
+    yield from unread
+    if restore is not State.DONE or operation.state not in FINAL_STATES - {State.DONE}:
+        return
     cause = operation.failure.message if operation.failure else "no reason is recorded"
-    return (
-        f"reshard {operation.id} is {operation.state}: {cause}; `cleancut reshard start"
-        f" {shlex.quote(request.collection)} --shards {request.shards}{key}` goes on"
-    )
+    key = f" --shard-key {shlex.quote(request.shard_key)}" if request.shard_key is not None else ""
+    command = f"{shlex.quote(request.collection)} --shards {request.shards}{key}"
+    on = "" if unread else f"; `cleancut reshard start {command}` goes on"
+    yield f"reshard {operation.id} is {operation.state}: {cause}{on}"
 
 
 def _shown_plan(plan: plans.PlacementPlan) -> RestorePlan:

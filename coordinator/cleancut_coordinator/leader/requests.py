@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from cleancut.core.primitives.codec import Record, decode, digest_of, encode
 from cleancut.core.primitives.errors import Fenced, Invalid, NotFound
-from cleancut.core.primitives.ids import FencingToken, OperationId, check_collection_name
+from cleancut.core.primitives.ids import FencingToken, OperationId, check_collection_name, numbered
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.requests import RebalanceRequest, ReshardRequest, check_attempts
 from cleancut.core.protocol.states import OperationKind, State
@@ -95,6 +95,12 @@ def reshard_ids_after(operation: OperationId, count: int) -> tuple[OperationId, 
     """The ids of the reshards that were recorded with this operation, in their order."""
     stem = f"{_PREFIX[OperationKind.RESHARD]}-{operation.partition('-')[2]}"
     return tuple(OperationId(f"{stem}-{number + 1}") for number in range(count))
+
+
+def is_reshard_after(reshard: OperationId, operation: OperationId) -> bool:
+    """True if the reshard was recorded with this operation."""
+    stem, number = numbered(reshard)
+    return number > 0 and stem == f"{_PREFIX[OperationKind.RESHARD]}-{operation.partition('-')[2]}"
 
 
 def put_followers(
@@ -192,6 +198,6 @@ async def load_all(context: CoordinatorContext, *kinds: OperationKind) -> list[O
     """All recorded operations of these kinds, newest first."""
     return sorted(
         (record for record in await read_operations(context) if record.kind in kinds),
-        key=lambda record: (record.created_at, record.id),
+        key=lambda record: (record.created_at, numbered(record.id)),
         reverse=True,
     )

@@ -9,6 +9,7 @@ from cleancut.core.archive.status import ArchiveSeen, archive_seen
 from cleancut.core.maintenance.garbage import LastGc
 from cleancut.core.maintenance.schedule import ScheduleState
 from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.errors import Corrupt
 from cleancut.core.primitives.ids import AgentName
 from cleancut.core.primitives.timestamps import parse_time
 from cleancut.core.protocol.etcd_records import Operation
@@ -122,7 +123,10 @@ def outcome_of(operation: Operation) -> str:
 def _schedule_of(operation: Operation) -> str:
     if operation.kind is not OperationKind.BACKUP:
         return ""
-    return decode(BackupRequest, operation.request.encode(), operation.id).schedule
+    try:
+        return decode(BackupRequest, operation.request.encode(), operation.id).schedule
+    except Corrupt:
+        return ""  # its own turn ends it, with that reason
 
 
 def _seconds(at: str) -> float:

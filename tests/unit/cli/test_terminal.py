@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from cleancut.cli.exit_codes import Exit
-from cleancut.cli.terminal import visible
+from cleancut.core.primitives.visible import visible
 from cleancut.rpc.server import Listen
 from cleancut.testing.memory_api import MemoryApi
 from cleancut_coordinator.api.servicers import serve_api

@@ -15,10 +15,8 @@ import pytest
 from cleancut.cli.exit_codes import Exit
 from cleancut.cli.main import run
 from cleancut.core.points.columns import Kind, VectorColumn
-from cleancut.core.primitives.errors import Corrupt
 from cleancut.core.wal.segments import build_segments, plan_segments
 from cleancut.data.arrays import array_of, texts_of
-from cleancut.data.shard_runner import _broken
 from cleancut.repository.shards.rolled_tar import LogFile, with_log
 from cleancut_devcluster.peer.engine.log_entries import encode_operation
 from tests.support.recorded_backups import DOCS, RecordedStore, made_info, made_tar
@@ -202,14 +200,6 @@ def test_a_damaged_backup_leaves_no_file(recorded_store: RecordedStore, tmp_path
     verb = ["backup", "export", "1", "-c", DOCS, "--format", "arrow", "--out"]
     assert run([*recorded_store.flags, *verb, str(tmp_path / "out")]) == Exit.CORRUPT
     assert not [one for one in tmp_path.iterdir() if "out" in one.name]
-
-
-def test_a_process_that_is_killed_is_not_called_damage() -> None:
-    """The system may kill it for its memory."""
-    error = _broken("docs/0", -9, b"")
-    assert not isinstance(error, Corrupt)
-    assert "signal 9" in error.message
-    assert isinstance(_broken("docs/0", 1, b"panicked"), Corrupt)
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from rich.console import Console
 
 from cleancut.api.backups import Backup, BackupBytes, Evidence
 from cleancut.api.restores import Restore, RestoredCollection
+from cleancut.api.state_words import state_of
 from cleancut.api.values import OperationError
 from cleancut.cli.render.backup_tables import backup_list
 from cleancut.cli.render.grids import print_table
 from cleancut.cli.render.restore_tables import restore_list
-from cleancut.cli.render.states import state_of
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.states import FINAL_STATES, State
 

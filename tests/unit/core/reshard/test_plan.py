@@ -88,11 +88,29 @@ def test_n_shards_means_n_for_the_key() -> None:
     assert (down.steps[0].shard_id, down.steps[0].new) == (2, (0,))
 
 
+def test_ids_that_qdrant_cannot_give_a_key_again_are_told() -> None:
+    """Only the last key can grow in a row; a restore refuses the others as they are."""
+    layout = Layout(peers=peers(None, None, None), collections=(KEYED,))
+    (note,) = make_reshard(layout, wanted(3, "eu")).notes
+    assert "key 'eu' will have the shards 0, 2, 3" in note
+    assert "--shards and --offline" in note
+    assert make_reshard(layout, wanted(1, "eu")).notes == ()
+    last = docs(replica(1, 1, "eu"), replica(2, 2, "us"), replica(3, 3, "us"))
+    growing = Layout(peers=peers(None, None, None), collections=(last,))
+    assert make_reshard(growing, wanted(3, "us")).notes == ()
+
+
+def test_keys_are_shown_in_the_order_of_their_numbers() -> None:
+    numbers = docs(*(replica(at, 1, key) for at, key in enumerate((10, "a", 9), 1)))
+    with pytest.raises(Refused, match="9, 10, 'a'"):
+        make_reshard(Layout(peers=peers(None), collections=(numbers,)), wanted(3))
+
+
 def test_a_keyed_collection_needs_a_key_and_is_refused_with_the_list() -> None:
     layout = Layout(peers=peers(None, None, None), collections=(KEYED,))
     with pytest.raises(Refused, match="has shard keys") as refused:
         make_reshard(layout, wanted(3))
-    assert "'eu', 7" in refused.value.message
+    assert "7, 'eu'" in refused.value.message
     assert "--shard-key" in refused.value.hint
     with pytest.raises(NotFound, match="no shard key 'us'"):
         make_reshard(layout, wanted(3, "us"))

@@ -1,4 +1,4 @@
-"""Words for states, and names of operations: the one table for lists, facts and progress lines.
+"""State words, and names of operations: the one table for tables, progress lines and pages.
 
 The API and `-o json` keep the protocol's states, such as COMMITTED.
 """
