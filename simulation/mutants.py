@@ -134,13 +134,13 @@ class MissesOne(Barrier):
             return []
         return [self.run(Stage(self.ctl.epoch, self.ctl, tuple(sorted(given.items()))))]
 
-    def step(self, event: Event, now_s: float) -> list[Command]:
+    def react(self, event: Event, now_s: float) -> list[Command]:
         voted = {name for phase, name in self.votes if phase == Phase.UPLOAD.value}
         return [
             with_changes(command, voters=tuple(n for n in command.voters if n in voted))
             if isinstance(command, Decide)
             else command
-            for command in super().step(event, now_s)
+            for command in super().react(event, now_s)
         ]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,10 @@ class Access:
         roles = [self.certificates[name] for name in names if name in self.certificates]
         role = max(roles, key=list(Role).index, default=None)
         return Caller(names[0], "certificate", role)
+
+
+CALLER: ContextVar[str] = ContextVar("caller", default="")
+"""The name of the client whose call this task answers; "" outside of calls."""
 
 
 def check_role(caller: Caller, needed: Role, method: str) -> None:

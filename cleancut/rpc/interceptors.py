@@ -19,7 +19,7 @@ from grpc_status import rpc_status
 from cleancut.core.auth.roles import Role, role_needed, short_name
 from cleancut.core.primitives.errors import CleancutError, TimedOut, Unavailable
 from cleancut.rpc.audit import Audit, StreamAudit, audit_line
-from cleancut.rpc.authentication import Access, Caller, check_role
+from cleancut.rpc.authentication import CALLER, Access, Caller, check_role
 from cleancut.rpc.request_limits import check_sizes
 from cleancut.rpc.statuses import UNARY_LIMIT_S, to_status
 
@@ -100,6 +100,7 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         try:
             caller = self._access.caller(context)
             facts |= _who(caller)
+            CALLER.set(caller.name)
             check_role(caller, needed, method)
         except CleancutError as error:
             facts = {**_who(None), **facts, "decision": "denied", "status": error.grpc_status}

@@ -19,6 +19,7 @@ from cleancut.core.archive.plan import ArchiveSettings
 from cleancut.core.auth.roles import Role
 from cleancut.core.format.paths import Paths
 from cleancut.core.maintenance.garbage import GRACE_S
+from cleancut.core.maintenance.notify_rules import Notify, check_notified
 from cleancut.core.maintenance.retention import MAX_EXPIRE_SHARE, Policy
 from cleancut.core.maintenance.schedule import Schedules
 from cleancut.core.maintenance.stores import StoreRule, check_targets
@@ -37,6 +38,7 @@ from cleancut.daemon_settings import (
     loaded,
     read_archive,
     read_fences,
+    read_notify,
     read_retention,
     read_schedules,
     read_stores,
@@ -69,6 +71,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 TABLES = {
     "archive": "[archive]",
     "fence": "[[fence]]",
+    "notify": "[notify.NAME]",
     "retention": "[retention]",
     "roles": "[roles]",
     "schedule": "[schedule.NAME]",
@@ -92,6 +95,7 @@ class Rules:
     bounds: Bounds
     archive: ArchiveSettings
     stores: Mapping[str, StoreRule]
+    notify: Notify
 
 
 @click.command(cls=Command, context_settings={"auto_envvar_prefix": ENV_PREFIX})
@@ -206,7 +210,10 @@ def rules_of(file: click.Context, flags: dict[str, Any]) -> Rules:
     )
     stores = read_stores(file)
     check_targets(schedules, stores)
-    return Rules(fences, gc, schedules, read_roles(file), bounds, read_archive(file), stores)
+    notify = read_notify(file)
+    check_notified(notify, schedules)
+    roles, archive = read_roles(file), read_archive(file)
+    return Rules(fences, gc, schedules, roles, bounds, archive, stores, notify)
 
 
 def check_settings(shared: Shared, flags: dict[str, Any], rules: Rules, log: Logger) -> None:
@@ -238,7 +245,8 @@ def summary_of(rules: Rules) -> str:
     return (
         f"schedules: {', '.join(times) or 'none'}; fences: {', '.join(fenced) or 'none'}; "
         f"archived: {archived}; retention: {keeps}; certificates with roles: {len(rules.roles)}; "
-        f"stores of copies: {', '.join(rules.stores) or 'none'}"
+        f"stores of copies: {', '.join(rules.stores) or 'none'}; "
+        f"notifications: {', '.join(rules.notify) or 'none'}"
     )
 
 
@@ -264,7 +272,7 @@ async def open_coordinator(
     clock = SystemClock()
     cluster, name = parse_cluster(shared.cluster), parse_agent(flags["name"])
     async with AsyncExitStack() as stack:
-        metrics = CoordinatorMetrics(cluster)
+        metrics = CoordinatorMetrics(cluster, tuple(rules.notify))
         opened = open_store(shared.store, clock, shared.key_source)
         counted = InstrumentedStore(opened, metrics.count_request)
         stack.push_async_callback(counted.close)
@@ -293,6 +301,7 @@ async def open_coordinator(
             api_open=is_open_to_all(listen),
             alone=not shared.etcd,
             stores=stores,
+            notify=rules.notify,
         )
         process = CoordinatorProcess(context, Health(), metrics, log)
         asked = BoundedStore(counted, clock, url=shared.store, bound_s=_API_STORE_S)

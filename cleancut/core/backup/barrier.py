@@ -28,6 +28,7 @@ from cleancut.core.backup.phases import (
 )
 from cleancut.core.backup.preparing import Preparing
 from cleancut.core.backup.standstill import Search, no_standstill, read_ends
+from cleancut.core.format.story import BackupStory
 from cleancut.core.primitives.codec import digest_of
 from cleancut.core.primitives.errors import Corrupt
 from cleancut.core.protocol import votes as protocol_votes
@@ -58,6 +59,15 @@ from cleancut.core.protocol.high_water import (
 )
 from cleancut.core.protocol.requests import Selection
 from cleancut.core.protocol.states import CLOSED, FENCED, PERMANENT, OperationKind, Phase, State
+from cleancut.core.protocol.trace import (
+    CUT,
+    DRAINED,
+    FENCE_LIFTED,
+    FENCE_RAISED,
+    with_end,
+    with_newest,
+    work_of,
+)
 
 _OWN_WORK_S = 120.0
 """What PREPARE may take longer while the coordinator itself reads or drains many collections."""
@@ -83,7 +93,7 @@ class Barrier(Preparing):
         request = protocol_votes.backup_request(self.operation)
         return Selection(collections=request.collections, exclude=request.exclude)
 
-    def step(self, event: Event, now_s: float) -> list[Command]:
+    def react(self, event: Event, now_s: float) -> list[Command]:
         """The commands that follow from `event`, in order."""
         match event:
             case TakenOver():
@@ -200,6 +210,7 @@ class Barrier(Preparing):
     def _raise(self, fence: Fence, now_s: float) -> list[Command]:
         """The fence is persisted before it is raised, so that the next leader can lift it."""
         self._fence, self._fence_began_s = fence, now_s
+        self.mark(FENCE_RAISED)
         self._fence_until_s = now_s + fence.budget_s
         persist, *_ = self.move(Phase.FENCE, now_s, fenced=True, **self._agreed_facts())
         assert isinstance(persist, Persist)
@@ -234,6 +245,7 @@ class Barrier(Preparing):
 
     def _drained(self, result: Drained, now_s: float) -> list[Command]:
         facts = {"cut_at": result.at, "undrained": result.undrained}
+        self.mark(DRAINED)
         if self.ctl.phase is Phase.FENCE:
             return self.move(Phase.CUT, now_s, **facts)
         if not protocol_votes.all_ready(self._agreed_view, self.members, self.votes):
@@ -252,6 +264,7 @@ class Barrier(Preparing):
         ):
             return []
         self._skew_ms = max(1, round((now_s - self.phase_began_s) * 1000))
+        self.mark(CUT)
         return [self.run(Drain(self.ctl.epoch, self.ctl.draft, 2))]
 
     def _sealed(self, now_s: float) -> list[Command]:
@@ -324,7 +337,24 @@ class Barrier(Preparing):
         told = tuple((n, self.votes[Phase.UPLOAD.value, n].document) for n in sorted(self.members))
         seen = protocol_votes.fence_seen(self.ctl, self.members, self.votes)
         required = protocol_votes.backup_request(self.operation).require_point_in_time
-        return [self.run(Stage(self.ctl.epoch, self.ctl, told, seen, required))]
+        story = self._story()
+        return [self.run(Stage(self.ctl.epoch, self.ctl, told, seen, required, story))]
+
+    def _story(self) -> BackupStory:
+        """The attempts so far; the present one ends with its uploads, as far as it can say."""
+        operation = self.operation
+        assert operation is not None, "no vote counts without an operation"
+        work, at_ms = work_of(self.votes), self.at_ms
+        return BackupStory(
+            asked_at=operation.created_at,
+            asked_by=operation.asked_by,
+            attempts=operation.attempts,
+            traces=with_newest(
+                operation.traces,
+                operation.epoch,
+                lambda trace: with_end(replace(trace, work=work), None, at_ms),
+            ),
+        )
 
     # Sessions and time
 
@@ -430,6 +460,7 @@ class Barrier(Preparing):
         return self.close(State.NEEDS_OPERATOR, not_published(failure))
 
     def _drained_again(self, result: Drained, now_s: float) -> list[Command]:
+        self.mark(DRAINED)
         undrained = tuple(sorted({*self.ctl.undrained, *result.undrained}))
         canaries, facts = result.canaries, {"undrained": undrained, "skew_ms": self._skew_ms}
         if canaries is None:
@@ -455,4 +486,7 @@ class Barrier(Preparing):
         return [Stop(self.ctl.epoch), *lift, *commands] if lift else commands
 
     def _lift(self) -> list[Command]:
-        return [] if self._fence is None else [Lift(self._fence)]
+        if self._fence is None:
+            return []
+        self.mark(FENCE_LIFTED)
+        return [Lift(self._fence)]

@@ -52,14 +52,13 @@ class ImportMachine(Barrier):
 
     def open(self, event: Started, **fresh: Any) -> list[Command]:
         """Nothing is written before the decision, so the next leader begins again."""
-        attempt = event.operation.attempts + 1
-        self.operation = replace(event.operation, epoch=event.epoch, attempts=attempt, **fresh)
+        self.begin(event, **fresh)
         self.opening = Ctl(
             kind=self.kind,
             phase=Phase.COMMIT,
             epoch=event.epoch,
             operation=event.operation.id,
-            attempt=attempt,
+            attempt=self.attempt,
             bounds=self.bounds,
         )
         return [self.run(Enter(event.epoch, event.operation.id, self.request()))]
@@ -71,6 +70,7 @@ class ImportMachine(Barrier):
         self.waiting = None
         assert (self.ctl.phase, Phase.COMMIT) in self.transitions
         self.ctl, self.opening = replace(self.opening, manifest=event.result), None
+        self.noted(Phase.COMMIT, None)
         self.start_clocks(now_s)
         publish = Publish(self.ctl.epoch, event.result)
         return [Decide(self.ctl, Phase.COMMIT.value, ()), self.run(publish)]

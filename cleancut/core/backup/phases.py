@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cleancut.core.format.story import BackupStory
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId
 from cleancut.core.protocol.documents import Canaries
 from cleancut.core.protocol.effect_requests import Drain, Probe
@@ -135,7 +136,7 @@ class Stage:
     """Build and store the manifest from the draft and the votes' documents. Result: its sha256.
 
     `seen`: the agents' observations of the fence; empty without one. `require_point_in_time`: no
-    manifest, if replicas disagree.
+    manifest, if replicas disagree. `story`: what the manifest says of the attempts.
     """
 
     epoch: Epoch
@@ -143,6 +144,7 @@ class Stage:
     documents: tuple[tuple[AgentName, str], ...]
     seen: tuple[FenceSeen, ...] = ()
     require_point_in_time: bool = False
+    story: BackupStory | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from cleancut.core.format.story import BackupStory
 from cleancut.core.primitives.codec import Record, decode
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId
@@ -198,7 +199,8 @@ class Manifest(Record, frozen=True):
     the one that asked for it, "" for a user. `selected`: the collections that were asked for, none
     for all of the cluster; with some excluded or missing, those that it holds. `missing`: those
     that were asked for and could not be backed up; with any, the backup is partial. `imported`:
-    None, if agents captured it; else `cut_at` is when it was entered in the catalog."""
+    None, if agents captured it; else `cut_at` is when it was entered in the catalog. `story`: None,
+    if an older version made it."""
 
     format: int
     cluster: str
@@ -220,6 +222,7 @@ class Manifest(Record, frozen=True):
     missing: tuple[SickCollection, ...] = ()
     selected: tuple[str, ...] = ()
     imported: Imported | None = None
+    story: BackupStory | None = None
 
     @property
     def fenced(self) -> bool:

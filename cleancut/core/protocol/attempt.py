@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from msgspec.structs import replace
@@ -11,17 +12,27 @@ from cleancut.core.primitives.ids import AgentName, FencingToken
 from cleancut.core.protocol.commands import Command, Effect, Persist, Run, Stop
 from cleancut.core.protocol.effect_requests import Probe
 from cleancut.core.protocol.etcd_records import Bounds, Ctl, EpochMember, Failure, Operation, Vote
-from cleancut.core.protocol.events import Event, Started
+from cleancut.core.protocol.events import Event, Started, TakenOver
 from cleancut.core.protocol.high_water import ReadMarks
 from cleancut.core.protocol.requests import NAMES_ONLY, Selection
 from cleancut.core.protocol.states import CLOSED, OperationKind, Phase, State
+from cleancut.core.protocol.trace import (
+    Trace,
+    elapsed_s,
+    with_begun,
+    with_end,
+    with_mark,
+    with_newest,
+    with_step,
+    work_of,
+)
 from cleancut.core.protocol.votes import yes_of_all
 
 _SPOKEN = frozenset({OperationKind.BACKUP, OperationKind.SEED})
 """One agent reports its view first, and shards are assigned by it."""
 
 
-class Attempt:
+class Attempt(ABC):
     """The state of one attempt, and its only changes.
 
     At most one effect runs at a time (`waiting`); `again` is repeated at a tick, not before
@@ -38,6 +49,7 @@ class Attempt:
         self.operation: Operation | None = None
         self.members: dict[AgentName, EpochMember] = {}
         self.votes: dict[tuple[str, AgentName], Vote] = {}
+        self.now_s = self.origin_s = 0.0
         self.reset(0.0)
 
     def reset(self, now_s: float) -> None:
@@ -53,8 +65,7 @@ class Attempt:
     def open(self, event: Started, **fresh: Any) -> list[Command]:
         """The operation's next attempt, with these `fresh` fields of it: PREPARE is `opening`, and
         begins once the coordinator's probe is in the store. [] if no agent can take part."""
-        attempt = event.operation.attempts + 1
-        self.operation = replace(event.operation, epoch=event.epoch, attempts=attempt, **fresh)
+        self.begin(event, **fresh)
         self.votes = {}
         self.members = {
             name: EpochMember(session=token) for name, (token, _) in event.sessions.items()
@@ -67,12 +78,27 @@ class Attempt:
             phase=Phase.PREPARE,
             epoch=event.epoch,
             operation=event.operation.id,
-            attempt=attempt,
+            attempt=self.attempt,
             bounds=self.bounds,
             probe=event.nonce,
             speaker=first.session if self.kind in _SPOKEN else FencingToken(0),
         )
         return [self.run(Probe(event.epoch, event.nonce, self.selection()))]
+
+    def begin(self, event: Started, **fresh: Any) -> None:
+        """The operation's next attempt, with these `fresh` fields of its record."""
+        before = event.operation
+        traces = with_begun(before.traces, event.epoch, event.wall_s)
+        attempts = before.attempts + 1
+        self.operation = replace(
+            before, epoch=event.epoch, attempts=attempts, traces=traces, **fresh
+        )
+
+    @property
+    def attempt(self) -> int:
+        """The number of the present attempt."""
+        assert self.operation is not None
+        return self.operation.attempts
 
     def selection(self) -> Selection:
         """The collections that the agents' views are of."""
@@ -83,6 +109,7 @@ class Attempt:
         assert self.opening is not None
         assert self.operation is not None
         self.ctl, self.opening = self.opening, None
+        self.note(lambda trace, at_ms: with_step(trace, Phase.PREPARE, at_ms))
         self.start_clocks(now_s)
         self.operation = replace(self.operation, state=State.PREPARING)
         return [Persist(self.ctl, self.operation, dict(self.members))]
@@ -95,7 +122,43 @@ class Attempt:
 
     def step(self, event: Event, now_s: float) -> list[Command]:
         """The commands that follow from `event`, in order."""
-        raise AssertionError("defined by each machine")
+        self.now_s = now_s
+        if isinstance(event, Started):
+            self.origin_s = now_s
+        elif isinstance(event, TakenOver):
+            traces = event.operation.traces if event.operation else ()
+            self.origin_s = now_s - elapsed_s(traces, event.ctl.epoch, event.wall_s)
+        return self.react(event, now_s)
+
+    @abstractmethod
+    def react(self, event: Event, now_s: float) -> list[Command]:
+        """What each machine does at `event`."""
+
+    @property
+    def at_ms(self) -> int:
+        """How long ago the present attempt began."""
+        return max(0, round((self.now_s - self.origin_s) * 1000))
+
+    def note(self, change: Callable[[Trace, int], Trace]) -> None:
+        """Changes the trace of the present attempt, given the time since it began."""
+        operation, at_ms = self.operation, self.at_ms
+        if operation is not None:
+            traces = with_newest(
+                operation.traces, operation.epoch, lambda trace: change(trace, at_ms)
+            )
+            self.operation = replace(operation, traces=traces)
+
+    def mark(self, what: str) -> None:
+        """Notes what happened within the present phase."""
+        self.note(lambda trace, at_ms: with_mark(trace, what, at_ms))
+
+    def noted(self, phase: Phase, failure: Failure | None) -> None:
+        """`phase` begins, or the attempt ends, with what the votes say of the agents' work."""
+        work = work_of(self.votes)
+        if phase in CLOSED:
+            self.note(lambda trace, at_ms: with_end(replace(trace, work=work), failure, at_ms))
+        else:
+            self.note(lambda trace, at_ms: with_step(replace(trace, work=work), phase, at_ms))
 
     @property
     def idle(self) -> bool:
@@ -122,6 +185,7 @@ class Attempt:
     def moved(self, phase: Phase, **facts: Any) -> Ctl:
         """The ctl of the next phase. Asserts that the table knows the way."""
         assert (self.ctl.phase, phase) in self.transitions, f"{self.ctl.phase} to {phase}"
+        self.noted(phase, facts.get("failure"))
         return replace(self.ctl, phase=phase, **facts)
 
     def move(self, phase: Phase, now_s: float, **facts: Any) -> list[Command]:
@@ -162,6 +226,7 @@ class Attempt:
         self.waiting, self.again, self.opening = None, None, None
         self.operation = replace(self.operation, state=state, failure=failure)
         if self.ctl.phase in CLOSED:
+            self.noted(Phase.ABORT, failure)
             return [Persist(operation=self.operation)]
         self.ctl = self.moved(Phase.ABORT, failure=failure)
         return [Persist(self.ctl, self.operation), Stop(self.ctl.epoch)]

@@ -21,6 +21,7 @@ from cleancut.core.primitives.ids import (
 from cleancut.core.protocol.moment import ShardMoment
 from cleancut.core.protocol.requests import Selection
 from cleancut.core.protocol.states import OperationKind, Phase, State
+from cleancut.core.protocol.trace import Trace
 
 
 class SickCollection(Record, frozen=True):
@@ -313,6 +314,7 @@ class Vote(Record, frozen=True):
     lost: str = ""  # why they cannot be followed any more, instead
     optimizing: int = 0  # backup, PREPARE: of its shards, those that Qdrant optimizes now
     free_bytes: int = -1  # backup: of the spill; restore: where the peer keeps its data
+    took_ms: int = 0  # from its sight of the phase to this vote, by its own clock
     nonce: str = ""
 
 
@@ -340,8 +342,10 @@ class Awaited(Record, frozen=True):
 
 
 class Operation(Record, frozen=True):
-    """`op/<id>`: a request and its outcome. Kept for 48 h. `after` must be over first. `excused`:
-    those of its attempts that are not counted, since agents were away."""
+    """`op/<id>`: a request and its outcome. Kept for 48 h, and until its story is in the store.
+    `after` must be over first. `excused`: those of its attempts that are not counted, since agents
+    were away. `asked_by`: the client, by its token or certificate. `traces`: of its newest
+    attempts, the oldest first. `recorded`: its story is in the store."""
 
     id: OperationId
     kind: OperationKind
@@ -364,6 +368,9 @@ class Operation(Record, frozen=True):
     nonce: str = ""
     excused: int = 0
     awaited: Awaited | None = None
+    asked_by: str = ""
+    traces: tuple[Trace, ...] = ()
+    recorded: bool = False
 
     @property
     def counted(self) -> int:

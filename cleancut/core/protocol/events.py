@@ -36,13 +36,14 @@ class Started:
 @dataclass(frozen=True, slots=True)
 class TakenOver:
     """This coordinator has become leader and read what its predecessor left. `fence`: of ctl's
-    epoch, if it was not seen lifted."""
+    epoch, if it was not seen lifted. `wall_s`: when that was."""
 
     ctl: Ctl
     operation: Operation | None
     members: dict[AgentName, EpochMember]
     votes: dict[tuple[str, AgentName], Vote]
     fence: Fence | None = None
+    wall_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,7 @@ class LiveAttempt(Attempt):
 
     # Events
 
-    def step(self, event: Event, now_s: float) -> list[Command]:
+    def react(self, event: Event, now_s: float) -> list[Command]:
         """The commands that follow from `event`, in order."""
         match event:
             case TakenOver():

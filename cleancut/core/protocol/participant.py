@@ -45,6 +45,7 @@ class Participant(ABC):
     def __init__(self, session: FencingToken) -> None:
         self.session = session
         self.ctl = Ctl()
+        self.now_s = self.began_s = 0.0
         self.forget()
 
     def forget(self) -> None:
@@ -55,6 +56,7 @@ class Participant(ABC):
 
     def step(self, event: Event, now_s: float) -> list[Command]:
         """The commands that follow from `event`, in order."""
+        self.now_s = now_s
         match event:
             case Seen():
                 return self._seen(event)
@@ -94,6 +96,8 @@ class Participant(ABC):
 
     def _seen(self, event: Seen) -> list[Command]:
         before, self.ctl = self.ctl, event.ctl
+        if (before.epoch, before.phase) != (self.ctl.epoch, self.ctl.phase):
+            self.began_s = self.now_s
         stop: list[Command] = []
         if before.epoch != self.ctl.epoch or self.ctl.phase not in self.open_phases:
             stop = [Stop(before.epoch)] if before.phase in self.open_phases else []
@@ -133,6 +137,11 @@ class Participant(ABC):
         self.running = effect
         return Run(effect)
 
+    @property
+    def took_ms(self) -> int:
+        """Since the present phase was seen."""
+        return max(0, round((self.now_s - self.began_s) * 1000))
+
     def observe(self) -> Run:
         return self.run(Observe(self.ctl.epoch, self.ctl.probe))
 
@@ -150,15 +159,20 @@ class Participant(ABC):
         )
 
     def vote(self, vote: Vote) -> list[Command]:
-        """The vote, unless it equals the previous one (free bytes alone are not worth a write)."""
-        if self.cast is not None and replace(vote, free_bytes=self.cast.free_bytes) == self.cast:
+        """The vote, unless it equals the previous one (free bytes and time alone are not worth a
+        write)."""
+        vote = replace(vote, took_ms=self.took_ms)
+        cast = self.cast
+        if cast is not None and cast == replace(
+            vote, free_bytes=cast.free_bytes, took_ms=cast.took_ms
+        ):
             return []
         self.cast = vote
         return [CastVote(self.ctl.phase.value, vote)]
 
     def refuse(self, failure: Failure) -> list[Command]:
         """A no, cast even if it repeats the previous vote."""
-        self.cast = self.ballot(failure)
+        self.cast = replace(self.ballot(failure), took_ms=self.took_ms)
         return [CastVote(self.ctl.phase.value, self.cast)]
 
 

@@ -130,7 +130,7 @@ class ReshardMachine(LiveAttempt):
             failure=None,
         )
         self.operation = done
-        moved = self.move(Phase.IDLE, now_s)
+        moved, done = self.move(Phase.IDLE, now_s), self._operation
         if finished.left and done.cancelled:
             self.operation = replace(
                 done, state=State.CANCELED, failure=with_number(done, CANCELLED)

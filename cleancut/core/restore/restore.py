@@ -95,7 +95,7 @@ class RestoreMachine(Attempt):
         assert self.operation is not None
         return decode(RestoreRequest, self.operation.request.encode(), "the operation's request")
 
-    def step(self, event: Event, now_s: float) -> list[Command]:
+    def react(self, event: Event, now_s: float) -> list[Command]:
         """The commands that follow from `event`, in order."""
         match event:
             case TakenOver():

@@ -310,6 +310,7 @@ class LeaderBackupEffects:
                 *never_still(ctl),
                 *divergent(shards, replicas),
             ),
+            story=effect.story,
         )
         check_complete(manifest)
         if effect.require_point_in_time:

@@ -13,6 +13,7 @@ from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.requests import RebalanceRequest, ReshardRequest, check_attempts
 from cleancut.core.protocol.states import OperationKind, State
 from cleancut.ports.coordination import Modified, Put
+from cleancut.rpc.authentication import CALLER
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_operations, read_record
 from cleancut_coordinator.leader.state import LeaderState, format_now
@@ -69,6 +70,7 @@ async def record(
         request=encode(request).decode(),
         request_id=request_id.replace("/", "%2F"),
         created_at=format_now(context.clock),
+        asked_by=CALLER.get(),
         nonce=context.token_hex(8),
     )
     asked = RequestRecord(operation=operation.id, fingerprint=fingerprint, nonce=operation.nonce)
@@ -121,6 +123,7 @@ def put_followers(
                 state=State.PENDING,
                 request=encode(request).decode(),
                 created_at=operation.created_at,
+                asked_by=operation.asked_by,
                 after=made[-1].id if made else operation.id,
                 nonce=context.token_hex(8),
             )

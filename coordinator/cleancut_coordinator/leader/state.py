@@ -129,6 +129,7 @@ class LeaderState:
                 if (vote := decode_or_skip(self._context, Vote, item)) is not None
             },
             decode_or_skip(self._context, Fence, fence) if fence else None,
+            self._context.clock.wall_s(),
         )
 
     def _decoded(
