@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ def ratios(rounds: int) -> dict[str, Any]:
 
 
 def _all(
-    commands: dict[str, tuple[Sequence[str], dict[str, str]]], where: Path
+    commands: Mapping[str, tuple[Sequence[str], dict[str, str]]], where: Path
 ) -> dict[str, float]:
     return {
         name: measure(list(words), environment, where).cpu_s
