@@ -64,7 +64,7 @@ def vendored() -> str:
     """A line for each file of another project."""
     files = tomllib.loads(_VENDORED.read_text(encoding="utf-8"))["file"]
     return "\n".join(
-        f"- {one['name']}: {one['package']} {one['version']}, {one['licence']}" for one in files
+        f"- {one['name']} of {one['package']} {one['version']} ({one['licence']})" for one in files
     )
 
 

@@ -27,7 +27,7 @@ def test_nothing_else_of_another_project_lies_there() -> None:
 def test_notice_and_licences_name_each_of_them() -> None:
     notice, licences = text_of("NOTICE"), (STATIC / "LICENSES.txt").read_text(encoding="utf-8")
     for one in ENTRIES:
-        assert f"{one['name']}: {one['package']} {one['version']}, {one['licence']}" in notice
+        assert f"{one['name']} of {one['package']} {one['version']} ({one['licence']})" in notice
         assert f"({one['package']})" in licences
 
 
