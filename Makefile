@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 # both workers end together.
 SUITES := $(wildcard tests/tidy tests/unit tests/chaos tests/sim tests/e2e tests/contract tests/chart)
 
-.PHONY: check format lint types imports unit test deps demo bench bench-growth bench-barrier bench-causal bench-live bench-under-writes bench-restore bench-copies proto docs sim \
+.PHONY: check format lint types imports unit test deps demo bench bench-growth bench-barrier bench-causal bench-live bench-under-writes bench-restore bench-copies bench-startup proto docs sim \
 	test-real adversity silence chaos e2e-restore chart images release-check pins publish-packages publish-images publish-chart site clean
 
 check: lint types imports unit
@@ -70,6 +70,9 @@ bench-under-writes: $(STAMP)
 
 bench-copies: $(STAMP)
 	$(BIN)/python -m bench.copies $(ARGS)
+
+bench-startup: $(STAMP)
+	$(BIN)/python -m bench.startup $(ARGS)
 
 bench-restore: $(STAMP)
 	$(BIN)/python -m bench.restore $(ARGS)
