@@ -43,10 +43,7 @@ NOUNS = {
     "alerts": Noun("monitoring:alerts", "Print the alerting rules of this version."),
     "archive": Noun("archive:archive", "Show the continuous archive of the shards' logs."),
     "backup": Noun("backup:backup", "Create, show, verify and delete backups."),
-    "cluster": Noun(
-        "cluster:cluster",
-        "Rebalance shards, remove peers, and limit what agents use. Status: `cleancut status`.",
-    ),
+    "cluster": Noun("cluster:cluster", "Rebalance shards, remove peers, and limit agents."),
     "completion": Noun(
         "version:completion", 'Print a completion script: `eval "$(cleancut completion bash)"`.'
     ),

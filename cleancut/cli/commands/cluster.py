@@ -14,7 +14,7 @@ from cleancut.cli.wait import ask
 
 @click.group(cls=Noun, name="cluster")
 def cluster() -> None:
-    """Rebalance shards, remove peers, and limit what agents use. Status: `cleancut status`."""
+    """Rebalance shards, remove peers, and limit agents."""
 
 
 cluster.add_command(forget_peer)
