@@ -286,6 +286,9 @@ async def open_coordinator(
     cluster, name = parse_cluster(shared.cluster), parse_agent(flags["name"])
     async with AsyncExitStack() as stack:
         metrics = CoordinatorMetrics(cluster, tuple(rules.notify))
+        served = {"grpc-ca": flags["grpc_ca"], "grpc-cert": flags["grpc_cert"]}
+        given = {flag: path for flag, path in served.items() if path is not None}
+        metrics.certificates.watch({**shared.certificates, **given})
         opened = open_store(shared.store, clock, shared.key_source)
         counted = InstrumentedStore(opened, metrics.count_request)
         stack.push_async_callback(counted.close)
