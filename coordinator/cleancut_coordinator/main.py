@@ -22,6 +22,7 @@ from cleancut.core.maintenance.garbage import GRACE_S
 from cleancut.core.maintenance.retention import MAX_EXPIRE_SHARE, Policy
 from cleancut.core.maintenance.schedule import Schedules
 from cleancut.core.maintenance.stores import StoreRule, check_targets
+from cleancut.core.maintenance.stories import KEPT_S
 from cleancut.core.primitives.errors import CleancutError, Invalid
 from cleancut.core.primitives.ids import parse_agent, parse_cluster
 from cleancut.core.protocol.etcd_keys import Keys
@@ -156,6 +157,14 @@ class Rules:
     help="How long what nothing names stays in the store at least.",
 )
 @click.option(
+    "--history-for",
+    type=Duration(min=0.0),
+    default=KEPT_S,
+    show_default="400d",
+    metavar="DURATION",
+    help="How long the history of restores, failed backups and the like stays in the store.",
+)
+@click.option(
     "--max-expire-share",
     type=click.FloatRange(0.0, 1.0),
     default=MAX_EXPIRE_SHARE,
@@ -196,6 +205,7 @@ def rules_of(file: click.Context, flags: dict[str, Any]) -> Rules:
         retention=Policy(read_retention(file), own, frozenset(schedules), share),
         grace_s=flags["garbage_grace"],
         every_s=flags["gc_every"],
+        stories_s=flags["history_for"],
     )
     cut_s: float = flags["cut_bound"]
     bounds = Bounds(

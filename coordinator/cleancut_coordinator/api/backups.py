@@ -8,6 +8,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from cleancut.api.archive import LoggedOperation, LogPage, LogQuery
+from cleancut.api.asked import read_asked
 from cleancut.api.backups import Backup, BackupBytes, BackupPage, Seed
 from cleancut.api.from_manifest import shown_corrupt, shown_group
 from cleancut.api.garbage import GarbageCollection
@@ -37,7 +38,6 @@ from cleancut.repository.garbage import read_holds
 from cleancut.repository.holds import drop_label, labels_of, put_label
 from cleancut.repository.verification_log import read_damage
 from cleancut.runtime.concurrency import run_all
-from cleancut_coordinator.api.asked import read_asked
 from cleancut_coordinator.api.pages import cut_page
 from cleancut_coordinator.api.progress import (
     read_behind,

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from cleancut.api.interface import PageRequest
+from cleancut.core.format.story import place
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_records import Operation
+from cleancut.repository.history import StoredStory
 
-T = TypeVar("T", Operation, Epoch, Operation | Epoch)
+T = TypeVar("T", Operation, Epoch, Operation | Epoch, Operation | StoredStory)
 
 
 def cut_page(entries: Sequence[T], page: PageRequest) -> tuple[Sequence[T], str]:
@@ -20,13 +22,15 @@ def cut_page(entries: Sequence[T], page: PageRequest) -> tuple[Sequence[T], str]
 
     Order: `entries` come newest first: operations, then epochs of the catalog.
     """
-    rest = [one for one in entries if not page.token or _position(one) < page.token]
+    rest = [one for one in entries if not page.token or position(one) < page.token]
     chosen = rest[: page.size]
-    return chosen, _position(chosen[-1]) if len(rest) > page.size else ""
+    return chosen, position(chosen[-1]) if len(rest) > page.size else ""
 
 
-def _position(entry: Operation | Epoch) -> str:
+def position(entry: Operation | StoredStory | Epoch) -> str:
     """Greater for a newer one; an epoch of the catalog comes after all operations."""
+    if isinstance(entry, StoredStory):
+        return entry.name.position
     if isinstance(entry, Operation):
-        return f"{entry.created_at}_{entry.id}"
+        return place(entry.created_at, entry.id)
     return f"{entry:012d}"
