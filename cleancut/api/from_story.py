@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from cleancut.api.asked import read_asked
 from cleancut.api.backups import Backup, BackupBytes, Seed
+from cleancut.api.from_manifest import shown_attempts
 from cleancut.api.operations import shown_error
 from cleancut.api.rebalances import BalancedPeer, BalanceStep, Rebalance
 from cleancut.api.reshards import Reshard, ReshardStep
@@ -115,11 +116,13 @@ def reshard_of(story: Story) -> Reshard | None:
     return replace(shown, steps=steps_of(draft), warnings=warnings)
 
 
-def backup_of(story: Story) -> Backup | None:
+def backup_of(story: Story, *, with_attempts: bool = True) -> Backup | None:
     """A backup that was not committed, or a seed; None, if the story is of neither."""
     operation = story.operation
     if operation is None:
         return None
+    if not with_attempts:
+        operation = replace(operation, traces=())
     match operation.kind:
         case OperationKind.SEED:
             return _seed(operation)
@@ -144,6 +147,8 @@ def _backup(operation: Operation) -> Backup:
         attempt=max(operation.counted, min(operation.attempts, 1)),
         attempts=request.attempts,
         schedule=request.schedule,
+        asked_by=operation.asked_by,
+        attempt_history=shown_attempts(operation.traces),
         error=shown_error(operation.failure),
         warnings=unread,
     )
@@ -162,6 +167,8 @@ def _seed(operation: Operation) -> Backup:
         bytes=BackupBytes(new=done.new_bytes, stored=done.stored_bytes),
         attempt=operation.attempts,
         attempts=request.attempts,
+        asked_by=operation.asked_by,
+        attempt_history=shown_attempts(operation.traces),
         error=shown_error(operation.failure),
         warnings=unread,
         seed=Seed(streams=request.streams, shards=done.shards, read=done.read_bytes),

@@ -18,6 +18,7 @@ from cleancut.cli.commands.data.export import export_
 from cleancut.cli.commands.data.query import query_
 from cleancut.cli.commands.data.undelete import undelete_
 from cleancut.cli.exit_codes import Exit, proof_exit, say
+from cleancut.cli.offline_history import with_failed
 from cleancut.cli.options import (
     backup_argument,
     collections_option,
@@ -141,14 +142,22 @@ def create(
 
 @backup.command("list")
 @limit_option
+@click.option(
+    "--all",
+    "all_",
+    is_flag=True,
+    help="Also backups that failed or were canceled over 48 h ago, from the store's history.",
+)
 @click.pass_context
-def list_(context: click.Context, /, limit: int) -> None:
+def list_(context: click.Context, /, limit: int, all_: bool) -> None:
     """List backups, newest first."""
     settings = settings_of(context)
     if settings.offline:
         found = offline.list_backups(settings, limit)
+        if all_:
+            found = with_failed(settings, found, limit)
     else:
-        page = ask(settings, lambda client: client.list_backups(limit))
+        page = ask(settings, lambda client: client.list_backups(limit, with_history=all_))
         found = list(page.backups)
         if page.next_page_token:
             say(f"only the newest {len(found)} are shown; use --limit to show more")

@@ -7,15 +7,20 @@ import sys
 import click
 from rich.console import Console
 
+from cleancut.api.from_story import rebalance_of
 from cleancut.api.rebalances import Rebalance, RebalanceOptions, RebalancePlan
 from cleancut.cli.exit_codes import Exit, report_error
+from cleancut.cli.offline_history import list_ended, show_ended
 from cleancut.cli.options import confirm, request_id_option, wait_options, yes_option
 from cleancut.cli.render.grids import print_table
 from cleancut.cli.render.output import emit, emit_many
 from cleancut.cli.render.rebalance_tables import rebalance_plan
 from cleancut.cli.settings import Settings, Verb, settings_of
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
+from cleancut.core.format.story import StoryKind
 from cleancut.core.primitives.errors import Refused
+
+_LISTED = 50
 
 
 @click.command(cls=Verb)
@@ -115,13 +120,21 @@ def follow_after(settings: Settings, name: str, timeout_s: float) -> Exit:
 
 
 def _list(settings: Settings) -> Exit:
+    if settings.offline:
+        found = list_ended(settings, StoryKind.REBALANCE, _LISTED, rebalance_of)
+        emit_many(settings.output, "rebalances", found)
+        return Exit.OK
     page = ask(settings, lambda client: client.list_rebalances())
     emit_many(settings.output, "rebalances", page.rebalances)
     return Exit.OK
 
 
 def _show(settings: Settings, name: str) -> Exit:
-    emit(settings.output, "rebalance", ask(settings, lambda client: client.get_rebalance(name)))
+    if settings.offline:
+        found = show_ended(settings, StoryKind.REBALANCE, name, rebalance_of)
+    else:
+        found = ask(settings, lambda client: client.get_rebalance(name))
+    emit(settings.output, "rebalance", found)
     return Exit.OK
 
 

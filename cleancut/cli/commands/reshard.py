@@ -7,8 +7,10 @@ import sys
 import click
 from rich.console import Console
 
+from cleancut.api.from_story import reshard_of
 from cleancut.api.reshards import Reshard, ReshardOptions, ReshardPlan
 from cleancut.cli.exit_codes import Exit, report_error, say
+from cleancut.cli.offline_history import list_ended, show_ended
 from cleancut.cli.options import (
     confirm,
     limit_option,
@@ -22,6 +24,7 @@ from cleancut.cli.render.output import emit, emit_many
 from cleancut.cli.render.reshard_tables import reshard_plan
 from cleancut.cli.settings import Noun, Settings, Verb, settings_of
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
+from cleancut.core.format.story import StoryKind
 from cleancut.core.primitives.errors import Refused
 
 
@@ -112,6 +115,10 @@ def start(
 def list_(context: click.Context, /, limit: int) -> None:
     """List reshards, newest first."""
     settings = settings_of(context)
+    if settings.offline:
+        found = list_ended(settings, StoryKind.RESHARD, limit, reshard_of)
+        emit_many(settings.output, "reshards", found)
+        return
     page = ask(settings, lambda client: client.list_reshards(limit))
     if page.next_page_token:
         say(f"only the newest {len(page.reshards)} are shown; use --limit to show more")
@@ -124,7 +131,11 @@ def list_(context: click.Context, /, limit: int) -> None:
 def show(context: click.Context, /, reshard_id: str) -> None:
     """Show a reshard."""
     settings = settings_of(context)
-    emit(settings.output, "reshard", ask(settings, lambda client: client.get_reshard(reshard_id)))
+    if settings.offline:
+        found = show_ended(settings, StoryKind.RESHARD, reshard_id, reshard_of)
+    else:
+        found = ask(settings, lambda client: client.get_reshard(reshard_id))
+    emit(settings.output, "reshard", found)
 
 
 @reshard.command()

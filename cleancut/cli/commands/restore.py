@@ -10,6 +10,7 @@ import click
 from msgspec.structs import replace
 from rich.console import Console
 
+from cleancut.api.from_story import restore_of
 from cleancut.api.restores import Restore, RestoreOptions, RestorePlan
 from cleancut.cli.commands.data.offline_restore import OfflineStart
 from cleancut.cli.commands.data.options import jobs_option, scratch_option
@@ -17,6 +18,7 @@ from cleancut.cli.commands.rebalance import follow_after
 from cleancut.cli.commands.reshard import follow_reshard
 from cleancut.cli.commands.restore_options import options_of, what_options
 from cleancut.cli.exit_codes import Exit, report_error, say
+from cleancut.cli.offline_history import list_ended, show_ended
 from cleancut.cli.options import (
     backup_argument,
     confirm,
@@ -31,6 +33,7 @@ from cleancut.cli.render.output import emit, emit_many
 from cleancut.cli.render.restore_tables import plan as plan_table
 from cleancut.cli.settings import Noun, Settings, settings_of
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
+from cleancut.core.format.story import StoryKind
 from cleancut.core.primitives.errors import CleancutError, Refused
 
 
@@ -177,6 +180,10 @@ def _follow(settings: Settings, done: Restore, timeout_s: float) -> Exit:
 def list_(context: click.Context, /, limit: int) -> None:
     """List restores, newest first."""
     settings = settings_of(context)
+    if settings.offline:
+        found = list_ended(settings, StoryKind.RESTORE, limit, restore_of)
+        emit_many(settings.output, "restores", found)
+        return
     page = ask(settings, lambda client: client.list_restores(limit))
     if page.next_page_token:
         say(f"only the newest {len(page.restores)} are shown; use --limit to show more")
@@ -189,7 +196,11 @@ def list_(context: click.Context, /, limit: int) -> None:
 def show(context: click.Context, /, restore_id: str) -> None:
     """Show a restore."""
     settings = settings_of(context)
-    emit(settings.output, "restore", ask(settings, lambda client: client.get_restore(restore_id)))
+    if settings.offline:
+        found = show_ended(settings, StoryKind.RESTORE, restore_id, restore_of)
+    else:
+        found = ask(settings, lambda client: client.get_restore(restore_id))
+    emit(settings.output, "restore", found)
 
 
 @restore.command()

@@ -5,18 +5,19 @@ While the store cannot be read, there is what etcd holds: a list of operations i
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import TypeVar
 
 from cleancut.api.interface import PageRequest
 from cleancut.core.format.story import Story
 from cleancut.core.primitives.errors import CleancutError, NotFound
+from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.states import OperationKind
 from cleancut.repository.history import StoredStory, find_story, list_stories, read_story
 from cleancut.runtime.concurrency import run_all
-from cleancut_coordinator.api.pages import cut_page, position
+from cleancut_coordinator.api.pages import OldBackup, cut_page, position
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
 
@@ -82,6 +83,36 @@ async def list_all(
 
     found = await run_all([partial(shown, entry) for entry in chosen], _AT_ONCE)
     return [one for one in found if one is not None], token
+
+
+class BackupHistory:
+    """The backups of the history that were not committed; stories never change, so each is read
+    once."""
+
+    def __init__(self, context: CoordinatorContext) -> None:
+        self._context = context
+        self._known: dict[str, Story] = {}
+
+    async def older(
+        self, recent: Sequence[Operation], epochs: Collection[Epoch], *kinds: OperationKind
+    ) -> list[OldBackup]:
+        """Those that neither etcd nor the catalog (`epochs`) has, newest first. Raises: what the
+        store does."""
+        stored = await older_stories(self._context, recent, *kinds)
+        self._known = {one.path: self._known[one.path] for one in stored if one.path in self._known}
+        new = [one.path for one in stored if one.path not in self._known]
+        reads = [partial(read_story, self._context.store, path) for path in new]
+        for path, story in zip(new, await run_all(reads, _AT_ONCE), strict=True):
+            if story is not None:
+                self._known[path] = story
+        found, newest = list[OldBackup](), Epoch(0)
+        for one in reversed(stored):
+            story = self._known.get(one.path)
+            if story is None or story.operation is None or story.operation.epoch in epochs:
+                continue
+            newest = story.operation.epoch or newest
+            found.append(OldBackup(newest, story))
+        return found[::-1]
 
 
 async def older_stories(
