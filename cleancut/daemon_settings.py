@@ -19,6 +19,7 @@ from click.core import ParameterSource
 
 from cleancut import __version__
 from cleancut.core.archive.plan import ArchiveSettings, check_archive
+from cleancut.core.maintenance.notify_rules import NotifyRule, check_notify, full_url
 from cleancut.core.maintenance.retention import Retention, check_retention
 from cleancut.core.maintenance.schedule import ScheduleRule, check_schedule
 from cleancut.core.maintenance.stores import StoreRule, check_store_rule
@@ -39,6 +40,7 @@ from cleancut.runtime.commands import wrong_types
 from cleancut.runtime.log import Logger
 from cleancut.runtime.tls import tls_of
 from cleancut.runtime.watched_files import WatchedFiles, WatchedSecret
+from cleancut.runtime.webhook import check_webhook_url
 from cleancut.store.key_source import KeySource
 from cleancut.store.urls import parse_store_url
 
@@ -223,6 +225,30 @@ def read_stores(context: click.Context) -> dict[str, StoreRule]:
         check_store_rule(name, stores[name])
         parse_store_url(stores[name].url)
     return stores
+
+
+def read_notify(context: click.Context) -> dict[str, NotifyRule]:
+    """The file's `[notify.NAME]` tables by name. Raises: Invalid, for what they may not hold."""
+    tables = table_of(context, "notify", {})
+    if not isinstance(tables, dict):
+        raise Invalid("[[notify]] of the settings file: it is written [notify.NAME]")
+    rules = {}
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise Invalid(f"`{name}` in `[notify]`: a target is written [notify.NAME]")
+        rules[name] = rule = _record(NotifyRule, table, f"[notify.{name}]")
+        check_notify(name, rule)
+        for url in (rule.url, *(full_url(rule.url, one) for one in rule.further())):
+            if rule.url:
+                _check_url_of(f"[notify.{name}]", url, insecure=rule.insecure)
+    return rules
+
+
+def _check_url_of(where: str, url: str, *, insecure: bool) -> None:
+    try:
+        check_webhook_url(url, insecure=insecure)
+    except Invalid as error:
+        raise Invalid(f"{where}: {error.message}", error.hint) from error
 
 
 def read_archive(context: click.Context) -> ArchiveSettings:

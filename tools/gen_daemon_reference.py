@@ -13,6 +13,7 @@ import msgspec
 
 from cleancut.core.archive.plan import ArchiveSettings
 from cleancut.core.auth.roles import Role
+from cleancut.core.maintenance.notify_rules import NotifyRule
 from cleancut.core.maintenance.retention import Retention
 from cleancut.core.maintenance.schedule import ScheduleRule
 from cleancut.core.maintenance.stores import StoreRule
@@ -52,6 +53,17 @@ _MEANINGS: Mapping[str, Mapping[str, str]] = {
         "pause": "URL that asks the writers to pause.",
         "resume": "URL that lets them continue.",
         "token_file": "File with a bearer token for both URLs.",
+    },
+    "[notify.NAME]": {
+        "url": "URL that events are posted to; it, or `url-file`, is required.",
+        "url_file": "File that holds the URL, if it is a secret; it may be replaced at any time.",
+        "on": "Events that are sent.",
+        "template": "Form of the body.",
+        "start": "Of a ping: URL for the start of a backup, or what is appended to `url`.",
+        "fail": "Of a ping: URL for failures, or what is appended to `url`.",
+        "schedules": "Only what these schedules started; empty: everything.",
+        "token_file": "File with a bearer token.",
+        "insecure": "Allow `http://` to another host, whose network then sees the event.",
     },
     "[retention]": {
         "keep_last": "Newest backups to keep.",
@@ -94,6 +106,7 @@ _MEANINGS: Mapping[str, Mapping[str, str]] = {
 _TABLES: Mapping[str, type[msgspec.Struct]] = {
     "[archive]": ArchiveSettings,
     "[[fence]]": FenceRule,
+    "[notify.NAME]": NotifyRule,
     "[retention]": Retention,
     "[schedule.NAME]": ScheduleRule,
     "[store.NAME]": StoreRule,

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any
 
 from cleancut.api.backups import Backup
-from cleancut.api.from_story import backup_of, shown_stories
+from cleancut.api.from_story import (
+    backup_of,
+    rebalance_of,
+    reshard_of,
+    restore_of,
+    shown_stories,
+)
 from cleancut.cli.offline import with_store
 from cleancut.cli.settings import Settings
 from cleancut.core.format.paths import Paths
@@ -15,7 +21,11 @@ from cleancut.core.primitives.errors import NotFound
 from cleancut.ports.store import Store
 from cleancut.repository.history import find_story, list_stories, read_stories
 
-T = TypeVar("T")
+_SHOWN: dict[str, Callable[[Story], Any]] = {
+    StoryKind.RESTORE: restore_of,
+    StoryKind.REBALANCE: rebalance_of,
+    StoryKind.RESHARD: reshard_of,
+}
 _BACKUPS = (StoryKind.BACKUP, StoryKind.SEED, StoryKind.IMPORT)
 
 
@@ -32,27 +42,23 @@ def with_failed(settings: Settings, found: list[Backup], limit: int) -> list[Bac
     return sorted([*found, *failed], key=lambda one: one.epoch, reverse=True)[:limit]
 
 
-def list_ended(
-    settings: Settings, kind: StoryKind, limit: int, shown: Callable[[Story], T | None]
-) -> list[T]:
-    """The newest `limit` operations of this kind, newest first; those under way are in etcd
-    alone."""
+def list_ended(settings: Settings, kind: str, limit: int) -> list[Any]:
+    """The newest `limit` restores, rebalances or reshards, newest first; those under way are in
+    etcd alone."""
 
-    async def read(store: Store, paths: Paths) -> list[T]:
+    async def read(store: Store, paths: Paths) -> list[Any]:
         stored = await list_stories(store, paths, (kind,))
-        return shown_stories(await read_stories(store, stored[:limit]), shown)
+        return shown_stories(await read_stories(store, stored[:limit]), _SHOWN[kind])
 
     return with_store(settings, read)
 
 
-def show_ended(
-    settings: Settings, kind: StoryKind, name: str, shown: Callable[[Story], T | None]
-) -> T:
+def show_ended(settings: Settings, kind: str, name: str) -> Any:
     """Raises: NotFound, if the store's history has none of this id."""
 
-    async def read(store: Store, paths: Paths) -> T:
+    async def read(store: Store, paths: Paths) -> Any:
         story = await find_story(store, paths, name, (kind,))
-        found = None if story is None else shown(story)
+        found = None if story is None else _SHOWN[kind](story)
         if found is None:
             raise NotFound(
                 f"the history of this store has no {kind} {name!r}",

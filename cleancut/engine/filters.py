@@ -140,7 +140,8 @@ def _match(body: Json, where: str) -> Any:
     _check(body, tuple(_MATCHES), where)
     for name, kind in _MATCHES.items():
         if (value := body.get(name)) is not None:
-            # The engine takes Python's booleans for numbers, numpy's for what they are.
+            # The engine takes Python's booleans for numbers, numpy's for what they are: those of
+            # 2.3 and newer, which are no numbers.
             return kind(np.bool_(value) if isinstance(value, bool) else value)
     raise ValueError(f"{where} is empty; known are {', '.join(_MATCHES)}")
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from cleancut.core.archive.plan import ArchiveSettings
 from cleancut.core.format.paths import Paths
 from cleancut.core.maintenance.garbage import GRACE_S
+from cleancut.core.maintenance.notify_rules import Notify
 from cleancut.core.maintenance.retention import KEEP_EVERYTHING, Policy
 from cleancut.core.maintenance.schedule import Schedules
 from cleancut.core.maintenance.stores import StoreRule
@@ -53,7 +54,7 @@ class CoordinatorContext:
 
     `peers`: the configured Qdrant peers, tried in order; any one of them will do. `token_hex`: a
     random string of N bytes. `call_hook`: pauses or resumes a writer.
-    `stores`: those that backups are copied to, by name.
+    `stores`: those that backups are copied to, by name. `notify`: targets of notifications.
     `api_open`: everyone who reaches the API over a network may do everything. `alone`:
     its etcd is embedded in this process, so that no other coordinator can stand by. `bases`: read
     once for all who need them.
@@ -74,6 +75,7 @@ class CoordinatorContext:
     archive: ArchiveSettings = field(default_factory=ArchiveSettings)
     key_source: KeySource = NO_KEYS
     stores: Mapping[str, CopyStore] = field(default_factory=dict)
+    notify: Notify = field(default_factory=dict)
     token_hex: Callable[[int], str] = secrets.token_hex
     call_hook: CallHook = call_hook
     api_open: bool = False

@@ -19,6 +19,7 @@ from cleancut.core.archive.plan import ArchiveSettings
 from cleancut.core.auth.roles import Role
 from cleancut.core.format.paths import Paths
 from cleancut.core.maintenance.garbage import GRACE_S
+from cleancut.core.maintenance.notify_rules import Notify, check_notified
 from cleancut.core.maintenance.retention import MAX_EXPIRE_SHARE, Policy
 from cleancut.core.maintenance.schedule import Schedules
 from cleancut.core.maintenance.stores import StoreRule, check_targets
@@ -38,6 +39,7 @@ from cleancut.daemon_settings import (
     loaded,
     read_archive,
     read_fences,
+    read_notify,
     read_retention,
     read_schedules,
     read_stores,
@@ -62,6 +64,10 @@ from cleancut_coordinator.api.services import coordinator_api
 from cleancut_coordinator.context import CoordinatorContext, CopyStore, GcSettings
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 from cleancut_coordinator.process import CoordinatorProcess, serve_coordinator
+from cleancut_coordinator.ui.listen import DEFAULT as UI_DEFAULT
+from cleancut_coordinator.ui.listen import open_page
+from cleancut_coordinator.ui.open import open_status_page
+from cleancut_coordinator.ui.source import ClusterSource
 
 _STORE_S = 30.0
 _API_STORE_S = 5.0
@@ -70,6 +76,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 TABLES = {
     "archive": "[archive]",
     "fence": "[[fence]]",
+    "notify": "[notify.NAME]",
     "retention": "[retention]",
     "roles": "[roles]",
     "schedule": "[schedule.NAME]",
@@ -93,6 +100,7 @@ class Rules:
     bounds: Bounds
     archive: ArchiveSettings
     stores: Mapping[str, StoreRule]
+    notify: Notify
 
 
 @click.command(cls=Command, context_settings={"auto_envvar_prefix": ENV_PREFIX})
@@ -106,6 +114,13 @@ class Rules:
 @click.option("--tokens-file", type=_FILE, help="Who may use which bearer token.")
 @click.option(
     "--audit-log", type=click.Path(path_type=Path, dir_okay=False), help="File of JSON lines."
+)
+@click.option(
+    "--ui",
+    is_flag=False,
+    flag_value=UI_DEFAULT,
+    metavar="[H:P]",
+    help=f"Serve the status page, by default at {UI_DEFAULT}.",
 )
 @click.option("--advertise", default="", metavar="H:P", help="The API as clients reach it.")
 @click.option(
@@ -216,7 +231,10 @@ def rules_of(file: click.Context, flags: dict[str, Any]) -> Rules:
     )
     stores = read_stores(file)
     check_targets(schedules, stores)
-    return Rules(fences, gc, schedules, read_roles(file), bounds, read_archive(file), stores)
+    notify = read_notify(file)
+    check_notified(notify, schedules)
+    roles, archive = read_roles(file), read_archive(file)
+    return Rules(fences, gc, schedules, roles, bounds, archive, stores, notify)
 
 
 def check_settings(shared: Shared, flags: dict[str, Any], rules: Rules, log: Logger) -> None:
@@ -228,7 +246,9 @@ def check_settings(shared: Shared, flags: dict[str, Any], rules: Rules, log: Log
         parse_address(flags["advertise"])
     for url in urls_of(flags["qdrant_url"]):
         check_url(url)
-    open_api(shared, {**flags, "audit_log": None}, rules.roles, log)
+    listen = open_api(shared, {**flags, "audit_log": None}, rules.roles, log)
+    if flags["ui"]:
+        open_page(flags["ui"], listen)
 
 
 def urls_of(text: str) -> list[str]:
@@ -248,7 +268,8 @@ def summary_of(rules: Rules) -> str:
     return (
         f"schedules: {', '.join(times) or 'none'}; fences: {', '.join(fenced) or 'none'}; "
         f"archived: {archived}; retention: {keeps}; certificates with roles: {len(rules.roles)}; "
-        f"stores of copies: {', '.join(rules.stores) or 'none'}"
+        f"stores of copies: {', '.join(rules.stores) or 'none'}; "
+        f"notifications: {', '.join(rules.notify) or 'none'}"
     )
 
 
@@ -274,7 +295,7 @@ async def open_coordinator(
     clock = SystemClock()
     cluster, name = parse_cluster(shared.cluster), parse_agent(flags["name"])
     async with AsyncExitStack() as stack:
-        metrics = CoordinatorMetrics(cluster)
+        metrics = CoordinatorMetrics(cluster, tuple(rules.notify))
         opened = open_store(shared.store, clock, shared.key_source)
         counted = InstrumentedStore(opened, metrics.count_request)
         stack.push_async_callback(counted.close)
@@ -303,6 +324,7 @@ async def open_coordinator(
             api_open=is_open_to_all(listen),
             alone=not shared.etcd,
             stores=stores,
+            notify=rules.notify,
         )
         process = CoordinatorProcess(context, Health(), metrics, log)
         asked = BoundedStore(counted, clock, url=shared.store, bound_s=_API_STORE_S)
@@ -313,6 +335,14 @@ async def open_coordinator(
             lambda: process.trouble,
         )
         process.listening = await stack.enter_async_context(serve_api(api, listen))
+        if flags["ui"]:
+            page = open_page(flags["ui"], listen)
+            source = ClusterSource(
+                dataclasses.replace(context, store=asked), api, flags["audit_log"]
+            )
+            opened_page = open_status_page(context, source, page, log)
+            address = await stack.enter_async_context(opened_page)
+            log.info("status page", address=address, tls=page.tls is not None)
         process.address = flags["advertise"] or process.listening
         yield process
 

@@ -33,6 +33,7 @@ from cleancut_coordinator.leader.term import LeaderEffects, LeaderTerm
 from cleancut_coordinator.leadership import Leadership
 from cleancut_coordinator.maintenance.copy_collector import CopyCollector
 from cleancut_coordinator.maintenance.garbage_collector import GarbageCollector
+from cleancut_coordinator.maintenance.notifier import Notifier
 from cleancut_coordinator.maintenance.scheduler import Scheduler
 from cleancut_coordinator.maintenance.story_keeper import StoryKeeper
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
@@ -147,6 +148,9 @@ async def _serve_term(process: CoordinatorProcess) -> None:
                 group.create_task(marks.run())
                 group.create_task(StoryKeeper(context, token, log).run())
                 group.create_task(renew_holds(context, log))
+                if context.notify:
+                    notifier = Notifier(context, token, metrics=metrics.notified, log=log)
+                    group.create_task(notifier.run())
                 await term.run(group)
         except BaseExceptionGroup as failures:
             raise first_of(failures) from failures

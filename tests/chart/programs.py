@@ -14,7 +14,13 @@ import cleancut_agent.main
 import cleancut_coordinator.main
 from cleancut.cli.settings import parse_size
 from cleancut.core.primitives.errors import CleancutError
-from cleancut.daemon_settings import read_fences, read_retention, read_schedules, read_stores
+from cleancut.daemon_settings import (
+    read_fences,
+    read_notify,
+    read_retention,
+    read_schedules,
+    read_stores,
+)
 from cleancut.runtime.addresses import parse_address
 from cleancut.store.urls import parse_store_url
 from cleancut_coordinator.api.listen import read_roles
@@ -57,6 +63,7 @@ def parse(container: Object, settings: str) -> dict[str, Any]:
         program = PROGRAMS[container["name"]]
         with program.make_context(container["name"], args, resilient_parsing=False) as context:
             read_fences(context, 2.0)
+            read_notify(context)
             read_retention(context)
             read_schedules(context)
             read_stores(context)
@@ -80,7 +87,7 @@ def _filled(arg: str) -> str:
 
 def _settings_of(program: click.Command) -> set[str]:
     flags = {flag.removeprefix("--") for param in program.params for flag in param.opts}
-    return flags | {"fence", "retention", "roles", "schedule", "store"}
+    return flags | {"fence", "notify", "retention", "roles", "schedule", "store"}
 
 
 def sidecar_faults(found: list[Object]) -> Iterator[str]:

@@ -30,9 +30,10 @@ UNIT = 512
 T = TypeVar("T")
 
 
-def recorded(name: str) -> bytes:
+def recorded(name: str, version: str = "1.18.3") -> bytes:
     """The body of a real shard stream."""
-    return gzip.decompress((RECORDED / f"{name}.tar.gz").read_bytes())
+    folder = RECORDED.with_name(f"qdrant-{version}")
+    return gzip.decompress((folder / f"{name}.tar.gz").read_bytes())
 
 
 def member(

@@ -12,10 +12,12 @@ import click
 import pytest
 
 from cleancut.cli.main import root
+from cleancut.core.maintenance.notify_rules import check_notified
 from cleancut.core.maintenance.stores import check_targets
 from cleancut.daemon_settings import (
     load_file,
     read_fences,
+    read_notify,
     read_retention,
     read_schedules,
     read_stores,
@@ -110,8 +112,10 @@ def test_settings_of_a_page_are_accepted(path: str, tmp_path: Path) -> None:
         load_file(context, coordinator.params[0], file)
         read_fences(context, 2.0)
         read_retention(context)
-        check_targets(read_schedules(context), read_stores(context))
-        tables = {"fence", "retention", "schedule", "store", "roles"}
+        schedules = read_schedules(context)
+        check_targets(schedules, read_stores(context))
+        check_notified(read_notify(context), schedules)
+        tables = {"fence", "notify", "retention", "schedule", "store", "roles"}
         assert set(tomllib.loads(block)) <= known | tables
 
 

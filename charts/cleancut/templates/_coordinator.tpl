@@ -21,7 +21,8 @@ securityContext:
   "qdrant" .Values.qdrant.tlsSecret
   "api-key" .Values.qdrant.apiKeySecret
   "store" .Values.store.credentialsSecret
-  "store-tls" .Values.store.tlsSecret -}}
+  "store-tls" .Values.store.tlsSecret
+  "notify" .Values.notifySecret -}}
 {{- range $name, $secret := $all }}
 {{- if $secret }}
 {{ $name }}: {{ $secret | quote }}

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
-from cleancut.api.from_story import rebalance_of
-from cleancut.api.rebalances import Rebalance, RebalanceOptions, RebalancePlan
 from cleancut.cli.exit_codes import Exit, report_error
-from cleancut.cli.offline_history import list_ended, show_ended
 from cleancut.cli.options import confirm, request_id_option, wait_options, yes_option
-from cleancut.cli.render.grids import print_table
 from cleancut.cli.render.output import emit, emit_many
-from cleancut.cli.render.rebalance_tables import rebalance_plan
 from cleancut.cli.settings import Settings, Verb, settings_of
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
-from cleancut.core.format.story import StoryKind
 from cleancut.core.primitives.errors import Refused
+
+if TYPE_CHECKING:
+    from cleancut.api.rebalances import Rebalance, RebalanceOptions, RebalancePlan
 
 _LISTED = 50
 
@@ -74,6 +71,12 @@ def rebalance(
     request_id: str,
 ) -> Exit:
     """Spread shards evenly over the peers, and restore replication factors."""
+    from rich.console import Console
+
+    from cleancut.api.rebalances import RebalanceOptions
+    from cleancut.cli.render.grids import print_table
+    from cleancut.cli.render.rebalance_tables import rebalance_plan
+
     settings = settings_of(context)
     options = RebalanceOptions(
         max_moves=max_moves or 0, bandwidth_aware=bandwidth_aware, drop_surplus=drop_surplus
@@ -121,7 +124,9 @@ def follow_after(settings: Settings, name: str, timeout_s: float) -> Exit:
 
 def _list(settings: Settings) -> Exit:
     if settings.offline:
-        found = list_ended(settings, StoryKind.REBALANCE, _LISTED, rebalance_of)
+        from cleancut.cli.offline_history import list_ended
+
+        found = list_ended(settings, "rebalance", _LISTED)
         emit_many(settings.output, "rebalances", found)
         return Exit.OK
     page = ask(settings, lambda client: client.list_rebalances())
@@ -131,7 +136,9 @@ def _list(settings: Settings) -> Exit:
 
 def _show(settings: Settings, name: str) -> Exit:
     if settings.offline:
-        found = show_ended(settings, StoryKind.REBALANCE, name, rebalance_of)
+        from cleancut.cli.offline_history import show_ended
+
+        found = show_ended(settings, "rebalance", name)
     else:
         found = ask(settings, lambda client: client.get_rebalance(name))
     emit(settings.output, "rebalance", found)

@@ -183,6 +183,15 @@ class GroupShards(Record, frozen=True):
     shards: tuple[tuple[str, ShardId], ...]
 
 
+class FailingTarget(Record, frozen=True):
+    """A target of notifications that cannot be notified: since when, why, and what waits."""
+
+    name: str
+    since_s: float
+    why: str
+    pending: int
+
+
 class Facts(Record, frozen=True):
     """All facts of one diagnosis.
 
@@ -196,6 +205,7 @@ class Facts(Record, frozen=True):
     `gc_stopped`: why the last gc run deleted nothing. `archive`: None, if it was not read. `other`:
     another installation of cleancut that uses this Qdrant cluster. `behind`: why etcd shows a past
     of what the store knows. `alone`: the coordinator's etcd is its own: no other can join it.
+    `unnotified`: targets of notifications that fail.
     """
 
     peers: tuple[PeerReport, ...]
@@ -224,6 +234,7 @@ class Facts(Record, frozen=True):
     damaged: tuple[DamagedBackup, ...] = ()
     newest_intact: Epoch | None = None
     archive: ArchiveHealth | None = None
+    unnotified: tuple[FailingTarget, ...] = ()
 
     @property
     def aliases(self) -> dict[str, str]:

@@ -43,6 +43,7 @@ def find_programs(facts: Facts) -> Iterator[Finding]:
     yield from _concerns(facts)
     yield from _disks(facts)
     yield from _versions(facts)
+    yield from _notifications(facts)
 
 
 def _coordinators(facts: Facts) -> Iterator[Finding]:
@@ -75,6 +76,18 @@ def _coordinators(facts: Facts) -> Iterator[Finding]:
             severity="warning",
             what="everyone who reaches the coordinators' API may do everything: set [roles] or"
             " --tokens-file",
+        )
+
+
+def _notifications(facts: Facts) -> Iterator[Finding]:
+    for one in facts.unnotified:
+        minutes = max(0.0, facts.now_s - one.since_s) / 60
+        yield Finding(
+            kind="notify_failing",
+            severity="warning",
+            what=f"[notify.{one.name}] has not been notified for {minutes:.0f} min: {one.why};"
+            f" events that wait: {one.pending}",
+            fixes=(Fix(what="correct its URL or token, or the receiver"),),
         )
 
 

@@ -46,12 +46,13 @@ class Newest(NamedTuple):
 
 class Inventory(NamedTuple):
     """`corrupt`: groups that cannot be read, or that were last found damaged. `schedules` and
-    `collections` (when the newest was cut) know only good ones."""
+    `collections` (when the newest was cut) know only good ones. `damaged`: why, by epoch."""
 
     good: int
     corrupt: int
     schedules: Mapping[str, Newest]
     collections: Mapping[str, float]
+    damaged: Mapping[Epoch, str] = {}
 
 
 def summary_of(manifest: Manifest) -> GroupSummary:

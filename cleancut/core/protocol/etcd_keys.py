@@ -146,6 +146,13 @@ class Keys:
         return f"{self.root}request/{request_id}"
 
     @property
+    def notified(self) -> str:
+        return f"{self.root}notify/"
+
+    def notified_of(self, target: str) -> str:
+        return f"{self.notified}{target}"
+
+    @property
     def archive_plan(self) -> str:
         return f"{self.root}archive/plan"
 

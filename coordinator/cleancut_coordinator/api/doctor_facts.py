@@ -15,6 +15,7 @@ from cleancut.core.doctor.facts import (
     AgentReport,
     DamagedBackup,
     Facts,
+    FailingTarget,
     GroupShards,
     KnownRestore,
     LocalShard,
@@ -29,6 +30,7 @@ from cleancut.core.maintenance.garbage import LastGc
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, Corrupt, Denied, NotFound
 from cleancut.core.primitives.ids import WITHOUT_CLUSTER, Epoch, PeerId, ShardId
+from cleancut.core.primitives.timestamps import parse_time
 from cleancut.core.protocol.etcd_records import Coordinator, Operation
 from cleancut.core.protocol.fence import Fence
 from cleancut.core.protocol.states import FENCED, OperationKind, State
@@ -46,6 +48,7 @@ from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leader.cluster_id import read_identities
 from cleancut_coordinator.leader.high_water import read_why_behind
 from cleancut_coordinator.leader.installation import read_other
+from cleancut_coordinator.maintenance.notifier import read_outboxes
 
 ASK_S = 4.0
 _AT_ONCE = 8
@@ -94,6 +97,7 @@ async def gather_facts(context: CoordinatorContext) -> Facts:
         alone=context.alone,
         seen=await _seen(context),
         now_s=context.clock.wall_s(),
+        unnotified=await _unnotified(context),
     )
     silent = [peer for peer in members if peer not in facts.heard]
     accepting = await run_all([partial(_accepts, facts.addresses.get(p, "")) for p in silent], 8)
@@ -106,6 +110,19 @@ async def gather_facts(context: CoordinatorContext) -> Facts:
         damaged=catalog.damaged(),
         newest_intact=catalog.newest_intact(),
         accepting=tuple(peer for peer, takes in zip(silent, accepting, strict=True) if takes),
+    )
+
+
+async def _unnotified(context: CoordinatorContext) -> tuple[FailingTarget, ...]:
+    return tuple(
+        FailingTarget(
+            name=name,
+            since_s=parse_time(one.failing_since),
+            why=one.failure,
+            pending=len(one.pending),
+        )
+        for name, one in (await read_outboxes(context)).items()
+        if one.failing_since
     )
 
 

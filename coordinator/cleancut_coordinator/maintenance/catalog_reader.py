@@ -15,6 +15,8 @@ from cleancut.runtime.concurrency import run_all
 
 _AT_ONCE = 8
 _PART = 256
+_FOUND_DAMAGED = "a check found it damaged"
+_UNREADABLE = "its manifest cannot be read"
 
 
 class CatalogReader:
@@ -32,15 +34,19 @@ class CatalogReader:
         epochs = await list_epochs(self._store, self._paths)
         checks = await list_checks(self._store, self._paths)
         self._known = {epoch: self._known[epoch] for epoch in epochs if epoch in self._known}
-        new, unreadable = [epoch for epoch in epochs if epoch not in self._known], 0
+        new = [epoch for epoch in epochs if epoch not in self._known]
+        unreadable: list[Epoch] = []
         for start in range(0, len(new), _PART):
-            reads = [partial(self._read, epoch) for epoch in new[start : start + _PART]]
-            unreadable += (await run_all(reads, _AT_ONCE)).count(False)
+            part = new[start : start + _PART]
+            read = await run_all([partial(self._read, epoch) for epoch in part], _AT_ONCE)
+            unreadable += [epoch for epoch, whole in zip(part, read, strict=True) if not whole]
         damage = await read_damage(self._store, self._paths, checks)
         damaged = {
             one.epoch for one in self._known.values() if damage.affects(one.epoch, one.recipes)
         }
-        stock = take_inventory(self._known.values(), unreadable, damaged)
+        stock = take_inventory(self._known.values(), len(unreadable), damaged)
+        why = dict.fromkeys(damaged, _FOUND_DAMAGED) | dict.fromkeys(unreadable, _UNREADABLE)
+        stock = stock._replace(damaged=why)
         return stock, {kind: entry.at_s for kind, entry in newest_good(checks).items()}
 
     async def _read(self, epoch: Epoch) -> bool:

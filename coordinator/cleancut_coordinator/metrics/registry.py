@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from cleancut.core.backup.phases import STATE_OF
 from cleancut.core.maintenance.inventory import Inventory
@@ -18,6 +18,7 @@ from cleancut_coordinator.metrics.cluster_metrics import (
 )
 from cleancut_coordinator.metrics.cluster_snapshot import COMPLETE, ClusterSeen
 from cleancut_coordinator.metrics.copy_metrics import CopyGauges, CopySeen
+from cleancut_coordinator.metrics.notify_metrics import NotifyMetrics
 
 ABORTED = "aborted"
 _FENCE_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 60)
@@ -27,7 +28,7 @@ _PHASE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 
 class CoordinatorMetrics:
     """One registry a process. What its methods show replaces what they showed before."""
 
-    def __init__(self, cluster: str) -> None:
+    def __init__(self, cluster: str, notify: Sequence[str] = ()) -> None:
         self._meter = Meter("coordinator", cluster=cluster)
         self.registry, self.render = self._meter.registry, self._meter.render
         self._catalog = CatalogGauges(self._meter)
@@ -35,6 +36,7 @@ class CoordinatorMetrics:
         self._schedules = ScheduleGauges(self._meter)
         self._archive = ArchiveGauges(self._meter)
         self._copies = CopyGauges(self._meter)
+        self.notified = NotifyMetrics(self._meter, notify)
         counter, histogram = self._meter.counter, self._meter.histogram
         self.leader = self._meter.gauge(
             "cleancut_coordinator_leader", "1 on the leader, 0 on a standby; the sum must be 1."

@@ -11,6 +11,7 @@ from cleancut.runtime.log import Logger
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.maintenance.catalog_reader import CatalogReader
+from cleancut_coordinator.maintenance.notifier import read_outboxes
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 from cleancut_coordinator.monitoring.cluster_reader import read_cluster
 from cleancut_coordinator.monitoring.copy_reader import CopyReader
@@ -49,14 +50,17 @@ class MetricsCollector:
         while True:
             try:
                 seen = await read_cluster(self._context)
+                outboxes = await read_outboxes(self._context)
             except CleancutError as error:
                 told = self._log.warning if known else self._log.debug
                 told("cluster unread", reason=error.reason, cause=error.message)
                 known = False
                 self._metrics.show_cluster(None)
+                self._metrics.notified.show({})
             else:
                 known = True
                 self._metrics.show_cluster(seen)
+                self._metrics.notified.show(outboxes)
                 if seen.attempt != self._attempt:
                     self._attempt = seen.attempt
                     self._stale.set()

@@ -12,7 +12,7 @@ import pytest
 from cleancut.core.capture.member_header import UNIT, MemberFacts, member_header
 from cleancut.repository.shards.tar_scanner import MemberStart, TarScan
 
-TARS = sorted(Path("tests/data/qdrant-1.18.3").glob("*.tar.gz"))
+TARS = sorted(Path("tests/data").glob("qdrant-*/*.tar.gz"))
 
 
 def field(unit: bytes, at: int, width: int) -> int:

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from cleancut.core.doctor.facts import BackupHealth, Facts, Refusal, ScheduleHealth
+from cleancut.core.doctor.facts import BackupHealth, Facts, FailingTarget, Refusal, ScheduleHealth
 from cleancut.core.doctor.findings import diagnose
 from cleancut.core.protocol.etcd_records import Concern, Failure
 from tests.support.health import HEALTHY, agent, told
 
 DAY, HOUR = 86400.0, 3600.0
+UNNOTIFIED = FailingTarget(name="ops", since_s=0.0, why="it answered 404", pending=3)
 NOW = 100 * DAY
 NIGHTLY = ScheduleHealth(name="nightly", gap_s=DAY, last_good_s=NOW - HOUR, since_s=NOW - 9 * DAY)
 GOOD = BackupHealth(
@@ -94,6 +95,16 @@ def test_good_backups_have_no_findings() -> None:
         (versions("1.0", "1.1"), "mixed_versions", "warning"),
         (versions("1.1", "1.1"), "mixed_versions", "warning"),
         (replace(HEALTHY, api_open=True), "api_open", "warning"),
+        (
+            replace(
+                HEALTHY,
+                unnotified=(
+                    FailingTarget(name="ops", since_s=0.0, why="it answered 404", pending=3),
+                ),
+            ),
+            "notify_failing",
+            "warning",
+        ),
         (
             replace(HEALTHY, peers=(), refusals=(Refusal(url="http://q", message="401"),)),
             "qdrant_refuses",

@@ -45,10 +45,11 @@ def packs_in(store: MemoryStore) -> set[str]:
     return {path for path in store.objects if "/packs/" in path}
 
 
+@pytest.mark.parametrize("version", ["1.18.3", "1.19.0"])
 @pytest.mark.parametrize("name", RECORDED)
-def test_a_real_stream_comes_back_as_it_was(name: str, tmp_path: Path) -> None:
+def test_a_real_stream_comes_back_as_it_was(name: str, version: str, tmp_path: Path) -> None:
     """Byte by byte, with the sha256 and size that a restore hands to Qdrant."""
-    tar, store = recorded(name), MemoryStore()
+    tar, store = recorded(name, version), MemoryStore()
     shard = capture(store, tmp_path, tar, sizes=itertools.repeat(8192))
     assert restored(store, shard.recipe_digest) == tar
     assert (shard.size_bytes, shard.tar_sha256) == (len(tar), hashlib.sha256(tar).hexdigest())

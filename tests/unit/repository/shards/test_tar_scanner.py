@@ -44,10 +44,11 @@ def joined(events: list[Event]) -> list[tuple[str, bytes, bytes, bytes | None]]:
     return found
 
 
-def test_real_streams_come_out_as_tarfile_reads_them() -> None:
+@pytest.mark.parametrize("version", ["1.18.3", "1.19.0"])
+def test_real_streams_come_out_as_tarfile_reads_them(version: str) -> None:
     """Names, order and stored sizes are those that Python's own reader sees, sparse ones too."""
     for name in ("t0-shard0", "t0-shard1", "t1-shard0", "t1-shard1"):
-        tar = recorded(name)
+        tar = recorded(name, version)
         found = joined(scan(tar, 5000))
         with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
             known = archive.getmembers()
