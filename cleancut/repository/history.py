@@ -28,8 +28,10 @@ class StoredStory(NamedTuple):
 
 
 async def put_story(store: Store, paths: Paths, story: Story) -> None:
-    """Order: repeatable; one that is there stays, since any leader stores the same. Raises: what the
-    store does."""
+    """Order: repeatable; one that is there stays, since any leader stores the same.
+
+    Raises: what the store does.
+    """
     path = paths.story(story.at[:4], story.name)
     if await store.stat(path) is None:
         await store.put(path, encode(story))
