@@ -55,6 +55,7 @@ from cleancut.core.primitives.errors import Invalid, NotFound, Refused
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.requests import BackupRequest, ImportRequest, SeedRequest
 from cleancut.core.protocol.states import State
+from cleancut.testing.memory_protection import PROTECTED
 from cleancut.testing.memory_rebalances import MemoryRebalances
 from cleancut.testing.memory_reshards import MemoryReshards
 
@@ -100,14 +101,6 @@ SETTINGS = AgentSettings(
     spill_bytes=1 << 32,
     spill_floor_bytes=1 << 29,
     read_bytes_per_s=0,
-)
-
-
-PROTECTED = Protection(
-    protected=True,
-    reason="all 2 collections have a recent whole backup",
-    summary="Protected: all 2 collections have a recent whole backup; never restore-tested",
-    known=True,
 )
 
 
