@@ -24,9 +24,7 @@ from cleancut.api.archive import (
 from cleancut.api.backups import Backup, BackupBytes, BackupPage, Evidence, Seed, ShardEvidence
 from cleancut.api.cluster import (
     AgentSettings,
-    AgentStatus,
     ClusterStatus,
-    CoordinatorStatus,
     Diagnosis,
     DoctorFinding,
     ForgottenPeer,
@@ -55,9 +53,9 @@ from cleancut.core.primitives.errors import Invalid, NotFound, Refused
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.requests import BackupRequest, ImportRequest, SeedRequest
 from cleancut.core.protocol.states import State
-from cleancut.testing.memory_protection import PROTECTED
 from cleancut.testing.memory_rebalances import MemoryRebalances
 from cleancut.testing.memory_reshards import MemoryReshards
+from cleancut.testing.memory_status import AGENTS, COORDINATORS, PROTECTED
 
 Op = TypeVar("Op", Backup, Restore)
 
@@ -305,8 +303,8 @@ class MemoryApi:
         return ClusterStatus(
             cluster="main",
             leader="co-0",
-            coordinators=(CoordinatorStatus(name="co-0", leader=True, version="0.1.0"),),
-            agents=(AgentStatus(name="node-0", peer_id=7, qdrant_version="1.18.3"),),
+            coordinators=COORDINATORS,
+            agents=AGENTS,
             open_operation=OpenOperation(id=running[0].id, kind="backup") if running else None,
             store=StoreStatus(url="file:///backups", reachable=True, backups=len(self.backups)),
             identity=self._identity(),
