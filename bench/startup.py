@@ -18,7 +18,7 @@ from typing import Any
 from bench.measuring import measure
 
 LIMIT = 4.0
-BARE = (sys.executable, "-c", "pass")
+BARE: tuple[str, ...] = (sys.executable, "-c", "pass")
 _PROGRAM = (sys.executable, "-c", "from cleancut.cli.main import main; main()")
 _TAB = {"_CLEANCUT_COMPLETE": "bash_complete"}
 STARTS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {

@@ -23,6 +23,7 @@ from cleancut.core.maintenance.notify_rules import Notify, check_notified
 from cleancut.core.maintenance.retention import MAX_EXPIRE_SHARE, Policy
 from cleancut.core.maintenance.schedule import Schedules
 from cleancut.core.maintenance.stores import StoreRule, check_targets
+from cleancut.core.maintenance.stories import KEPT_S
 from cleancut.core.primitives.errors import CleancutError, Invalid
 from cleancut.core.primitives.ids import parse_agent, parse_cluster
 from cleancut.core.protocol.etcd_keys import Keys
@@ -63,6 +64,10 @@ from cleancut_coordinator.api.services import coordinator_api
 from cleancut_coordinator.context import CoordinatorContext, CopyStore, GcSettings
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 from cleancut_coordinator.process import CoordinatorProcess, serve_coordinator
+from cleancut_coordinator.ui.listen import DEFAULT as UI_DEFAULT
+from cleancut_coordinator.ui.listen import open_page
+from cleancut_coordinator.ui.open import open_status_page
+from cleancut_coordinator.ui.source import ClusterSource
 
 _STORE_S = 30.0
 _API_STORE_S = 5.0
@@ -109,6 +114,13 @@ class Rules:
 @click.option("--tokens-file", type=_FILE, help="Who may use which bearer token.")
 @click.option(
     "--audit-log", type=click.Path(path_type=Path, dir_okay=False), help="File of JSON lines."
+)
+@click.option(
+    "--ui",
+    is_flag=False,
+    flag_value=UI_DEFAULT,
+    metavar="[H:P]",
+    help=f"Serve the status page, by default at {UI_DEFAULT}.",
 )
 @click.option("--advertise", default="", metavar="H:P", help="The API as clients reach it.")
 @click.option(
@@ -160,6 +172,14 @@ class Rules:
     help="How long what nothing names stays in the store at least.",
 )
 @click.option(
+    "--history-for",
+    type=Duration(min=0.0),
+    default=KEPT_S,
+    show_default="400d",
+    metavar="DURATION",
+    help="How long the history of restores, failed backups and the like stays in the store.",
+)
+@click.option(
     "--max-expire-share",
     type=click.FloatRange(0.0, 1.0),
     default=MAX_EXPIRE_SHARE,
@@ -200,6 +220,7 @@ def rules_of(file: click.Context, flags: dict[str, Any]) -> Rules:
         retention=Policy(read_retention(file), own, frozenset(schedules), share),
         grace_s=flags["garbage_grace"],
         every_s=flags["gc_every"],
+        stories_s=flags["history_for"],
     )
     cut_s: float = flags["cut_bound"]
     bounds = Bounds(
@@ -225,7 +246,9 @@ def check_settings(shared: Shared, flags: dict[str, Any], rules: Rules, log: Log
         parse_address(flags["advertise"])
     for url in urls_of(flags["qdrant_url"]):
         check_url(url)
-    open_api(shared, {**flags, "audit_log": None}, rules.roles, log)
+    listen = open_api(shared, {**flags, "audit_log": None}, rules.roles, log)
+    if flags["ui"]:
+        open_page(flags["ui"], listen)
 
 
 def urls_of(text: str) -> list[str]:
@@ -312,6 +335,14 @@ async def open_coordinator(
             lambda: process.trouble,
         )
         process.listening = await stack.enter_async_context(serve_api(api, listen))
+        if flags["ui"]:
+            page = open_page(flags["ui"], listen)
+            source = ClusterSource(
+                dataclasses.replace(context, store=asked), api, flags["audit_log"]
+            )
+            opened_page = open_status_page(context, source, page, log)
+            address = await stack.enter_async_context(opened_page)
+            log.info("status page", address=address, tls=page.tls is not None)
         process.address = flags["advertise"] or process.listening
         yield process
 

@@ -17,6 +17,8 @@ from cleancut.core.primitives.errors import Refused
 if TYPE_CHECKING:
     from cleancut.api.rebalances import Rebalance, RebalanceOptions, RebalancePlan
 
+_LISTED = 50
+
 
 @click.command(cls=Verb)
 @click.option("--plan", is_flag=True, help="Only show the steps. Exit code 4: it would be refused.")
@@ -121,13 +123,25 @@ def follow_after(settings: Settings, name: str, timeout_s: float) -> Exit:
 
 
 def _list(settings: Settings) -> Exit:
+    if settings.offline:
+        from cleancut.cli.offline_history import list_ended
+
+        found = list_ended(settings, "rebalance", _LISTED)
+        emit_many(settings.output, "rebalances", found)
+        return Exit.OK
     page = ask(settings, lambda client: client.list_rebalances())
     emit_many(settings.output, "rebalances", page.rebalances)
     return Exit.OK
 
 
 def _show(settings: Settings, name: str) -> Exit:
-    emit(settings.output, "rebalance", ask(settings, lambda client: client.get_rebalance(name)))
+    if settings.offline:
+        from cleancut.cli.offline_history import show_ended
+
+        found = show_ended(settings, "rebalance", name)
+    else:
+        found = ask(settings, lambda client: client.get_rebalance(name))
+    emit(settings.output, "rebalance", found)
     return Exit.OK
 
 

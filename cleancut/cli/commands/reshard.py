@@ -120,6 +120,12 @@ def start(
 def list_(context: click.Context, /, limit: int) -> None:
     """List reshards, newest first."""
     settings = settings_of(context)
+    if settings.offline:
+        from cleancut.cli.offline_history import list_ended
+
+        found = list_ended(settings, "reshard", limit)
+        emit_many(settings.output, "reshards", found)
+        return
     page = ask(settings, lambda client: client.list_reshards(limit))
     if page.next_page_token:
         say(f"only the newest {len(page.reshards)} are shown; use --limit to show more")
@@ -132,7 +138,13 @@ def list_(context: click.Context, /, limit: int) -> None:
 def show(context: click.Context, /, reshard_id: str) -> None:
     """Show a reshard."""
     settings = settings_of(context)
-    emit(settings.output, "reshard", ask(settings, lambda client: client.get_reshard(reshard_id)))
+    if settings.offline:
+        from cleancut.cli.offline_history import show_ended
+
+        found = show_ended(settings, "reshard", reshard_id)
+    else:
+        found = ask(settings, lambda client: client.get_reshard(reshard_id))
+    emit(settings.output, "reshard", found)
 
 
 @reshard.command()

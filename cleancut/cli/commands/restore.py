@@ -187,6 +187,12 @@ def _follow(settings: Settings, done: Restore, timeout_s: float) -> Exit:
 def list_(context: click.Context, /, limit: int) -> None:
     """List restores, newest first."""
     settings = settings_of(context)
+    if settings.offline:
+        from cleancut.cli.offline_history import list_ended
+
+        found = list_ended(settings, "restore", limit)
+        emit_many(settings.output, "restores", found)
+        return
     page = ask(settings, lambda client: client.list_restores(limit))
     if page.next_page_token:
         say(f"only the newest {len(page.restores)} are shown; use --limit to show more")
@@ -199,7 +205,13 @@ def list_(context: click.Context, /, limit: int) -> None:
 def show(context: click.Context, /, restore_id: str) -> None:
     """Show a restore."""
     settings = settings_of(context)
-    emit(settings.output, "restore", ask(settings, lambda client: client.get_restore(restore_id)))
+    if settings.offline:
+        from cleancut.cli.offline_history import show_ended
+
+        found = show_ended(settings, "restore", restore_id)
+    else:
+        found = ask(settings, lambda client: client.get_restore(restore_id))
+    emit(settings.output, "restore", found)
 
 
 @restore.command()
