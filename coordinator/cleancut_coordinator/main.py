@@ -296,6 +296,7 @@ async def open_coordinator(
     cluster, name = parse_cluster(shared.cluster), parse_agent(flags["name"])
     async with AsyncExitStack() as stack:
         metrics = CoordinatorMetrics(cluster, tuple(rules.notify))
+        metrics.certificates.watch(_certificates(shared, flags))
         opened = open_store(shared.store, clock, shared.key_source)
         counted = InstrumentedStore(opened, metrics.count_request)
         stack.push_async_callback(counted.close)
@@ -345,6 +346,12 @@ async def open_coordinator(
             log.info("status page", address=address, tls=page.tls is not None)
         process.address = flags["advertise"] or process.listening
         yield process
+
+
+def _certificates(shared: Shared, flags: dict[str, Any]) -> dict[str, Path]:
+    """The files of certificates, by their flags."""
+    served = {"grpc-ca": flags["grpc_ca"], "grpc-cert": flags["grpc_cert"]}
+    return shared.certificates | {flag: path for flag, path in served.items() if path is not None}
 
 
 def _open_copy(shared: Shared, rule: StoreRule, clock: Clock) -> CopyStore:
