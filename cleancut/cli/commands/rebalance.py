@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +10,7 @@ from cleancut.cli.exit_codes import Exit, report_error
 from cleancut.cli.options import confirm, request_id_option, wait_options, yes_option
 from cleancut.cli.render.output import emit, emit_many
 from cleancut.cli.settings import Settings, Verb, settings_of
+from cleancut.cli.terminal import answers
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
 from cleancut.core.primitives.errors import Refused
 
@@ -93,7 +93,7 @@ def rebalance(
         return run_job(settings, _job(watch, timeout_s))
     if cancel:
         return _cancel(settings, cancel, yes=yes)
-    if not yes and sys.stdin.isatty():
+    if not yes and answers():
         made = _plan(settings, options)
         plan_digest = plan_digest or made.digest
         print_table(Console(stderr=True), rebalance_plan(made))

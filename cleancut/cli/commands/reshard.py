@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -18,6 +17,7 @@ from cleancut.cli.options import (
 )
 from cleancut.cli.render.output import emit, emit_many
 from cleancut.cli.settings import Noun, Settings, Verb, settings_of
+from cleancut.cli.terminal import answers
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
 from cleancut.core.primitives.errors import Refused
 
@@ -101,7 +101,7 @@ def start(
 
     settings = settings_of(context)
     options = ReshardOptions(collection=collection, shards=shards, shard_key=shard_key)
-    if not yes and sys.stdin.isatty():
+    if not yes and answers():
         made = _plan(settings, options)
         plan_digest = plan_digest or made.digest
         print_table(Console(stderr=True), reshard_plan(made))

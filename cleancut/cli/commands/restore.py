@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from cleancut.cli.options import (
 )
 from cleancut.cli.render.output import emit, emit_many
 from cleancut.cli.settings import Noun, Settings, settings_of
+from cleancut.cli.terminal import answers
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
 from cleancut.core.primitives.errors import CleancutError, Refused
 
@@ -110,7 +110,7 @@ def start(
             wait=wait,
             yes=yes,
         )
-    if not yes and sys.stdin.isatty():
+    if not yes and answers():
         made = _plan(settings, backup_id, options)
         plan_digest = plan_digest or made.digest
         print_table(Console(stderr=True), plan_table(made))
@@ -145,7 +145,7 @@ def _start_offline(asked: OfflineStart, plan_digest: str, *, wait: bool, yes: bo
         return report_error(_refusal(made))
     if plan_digest and plan_digest != made.digest:
         raise Refused("the plan has changed", "look at `cleancut restore plan` again")
-    if not yes and sys.stdin.isatty():
+    if not yes and answers():
         print_table(Console(stderr=True), plan_table(made))
     confirm(f"build shards from backup {asked.backup}, and restore them", yes=yes)
     return asked.run()
