@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 DOCS_URL = "https://cleancut.example/docs"
-"""As in pyproject.toml."""
+"""As in pyproject.toml: a test compares them."""
 _STORE = "cleancut --store s3://bucket/prefix"
 
 
