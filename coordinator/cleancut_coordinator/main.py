@@ -48,6 +48,7 @@ from cleancut.daemon_settings import (
 from cleancut.ports.clock import Clock
 from cleancut.ports.coordination import Coordination
 from cleancut.qdrant.http import check_url
+from cleancut.rpc.forwarding import Forwarding
 from cleancut.runtime.addresses import parse_address
 from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.commands import Command
@@ -61,6 +62,7 @@ from cleancut_coordinator.api.listen import is_open_to_all, open_api, read_roles
 from cleancut_coordinator.api.servicers import serve_api
 from cleancut_coordinator.api.services import coordinator_api
 from cleancut_coordinator.context import CoordinatorContext, CopyStore, GcSettings
+from cleancut_coordinator.leader.members import EtcdMembers
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 from cleancut_coordinator.process import CoordinatorProcess, serve_coordinator
 
@@ -304,6 +306,14 @@ async def open_coordinator(
             notify=rules.notify,
         )
         process = CoordinatorProcess(context, Health(), metrics, log)
+        process.forwarding = Forwarding(
+            name,
+            EtcdMembers(context, process.token),
+            tls=listen.tls,
+            open=listen.access is None or listen.access.open,
+        )
+        stack.push_async_callback(process.forwarding.close)
+        listen = dataclasses.replace(listen, forwarding=process.forwarding)
         asked = BoundedStore(counted, clock, url=shared.store, bound_s=_API_STORE_S)
         api = coordinator_api(
             dataclasses.replace(context, store=asked),
