@@ -10,7 +10,14 @@ PYTEST := $(BIN)/python -m pytest
 # both workers end together.
 SUITES := $(wildcard tests/tidy tests/unit tests/chaos tests/sim tests/e2e tests/contract tests/chart)
 
-.PHONY: check format lint types imports unit test deps demo bench bench-growth bench-barrier bench-causal bench-live bench-under-writes bench-restore bench-copies proto docs sim \
+# uv installs in a fraction of pip's time; pip where uv cannot, such as with an index that only pip's settings name.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+install = $(PIP) uv && $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -e $(1) || $(PIP) -e $(1)
+
+# Modules are compiled once: a thousand processes of the tests would each do it again.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: check format lint types imports unit test deps demo bench bench-growth bench-barrier bench-causal bench-live bench-under-writes bench-restore bench-copies bench-startup proto docs sim \
 	test-real adversity silence chaos e2e-restore chart images release-check pins publish-packages publish-images publish-chart site clean
 
 check: lint types imports unit
@@ -19,7 +26,7 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(call install,'.[dev]')
 	touch $@
 
 format: $(STAMP)
@@ -39,7 +46,8 @@ imports: $(STAMP)
 unit: $(STAMP)
 	$(PYTEST) -q -m "not slow" tests/tidy tests/unit
 
-test: deps lint types imports
+test: $(STAMP)
+	$(MAKE) --no-print-directory -j2 deps lint types imports
 	timeout 1440 $(PYTEST) -n 2 --durations=15 -m "not chaos or sample" $(SUITES)
 
 # Parts that no Python package brings; tests that need them say so when they are skipped.
@@ -70,6 +78,9 @@ bench-under-writes: $(STAMP)
 
 bench-copies: $(STAMP)
 	$(BIN)/python -m bench.copies $(ARGS)
+
+bench-startup: $(STAMP)
+	$(BIN)/python -m bench.startup $(ARGS)
 
 bench-restore: $(STAMP)
 	$(BIN)/python -m bench.restore $(ARGS)

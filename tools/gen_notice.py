@@ -6,9 +6,13 @@ The packages are those of tools/constraints.txt; licences are read from what is 
 from __future__ import annotations
 
 import sys
+import tomllib
 from importlib.metadata import Distribution, distribution
+from pathlib import Path
 
 from tools.requirements import pinned
+
+_VENDORED = Path(__file__).resolve().parents[1] / "cleancut/page/static/VENDORED.toml"
 
 _HEAD = """cleancut
 Copyright 2026 The cleancut maintainers
@@ -17,6 +21,11 @@ Licensed under the Apache License, Version 2.0; see LICENSE.
 
 The definitions of etcd's API in proto/etcd are written after those of etcd (Apache-2.0). cleancut
 contains no code of Qdrant; it talks to it by its REST API.
+
+The status page loads these files of other projects, whose licences are in
+cleancut/page/static/LICENSES.txt:
+
+{vendored}
 
 The container images contain these Python packages, each under its own licence, whose text lies in
 the image next to the package. Written by `make docs` from tools/constraints.txt.
@@ -51,10 +60,18 @@ def licence_of(found: Distribution) -> str:
     return _SPELLINGS.get(given.lower(), given)
 
 
+def vendored() -> str:
+    """A line for each file of another project."""
+    files = tomllib.loads(_VENDORED.read_text(encoding="utf-8"))["file"]
+    return "\n".join(
+        f"- {one['name']} of {one['package']} {one['version']} ({one['licence']})" for one in files
+    )
+
+
 def notice() -> str:
     """The whole file. Raises: PackageNotFoundError, for a pin that is not installed."""
     rows = [f"- {name}: {licence_of(distribution(name))}" for name in sorted(pinned())]
-    return _HEAD + "\n".join(rows) + "\n"
+    return _HEAD.format(vendored=vendored()) + "\n".join(rows) + "\n"
 
 
 if __name__ == "__main__":

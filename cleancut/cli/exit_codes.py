@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 import click
 
-from cleancut.api.operations import Operation
 from cleancut.core.primitives.errors import (
     CleancutError,
     Corrupt,
@@ -18,6 +18,9 @@ from cleancut.core.primitives.errors import (
 )
 from cleancut.core.primitives.visible import visible
 from cleancut.core.protocol.states import SUCCEEDED, State
+
+if TYPE_CHECKING:
+    from cleancut.api.operations import Operation
 
 
 class Exit(IntEnum):

@@ -12,31 +12,15 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before grpc is loaded: stderr
 import click
 
 from cleancut import __version__
-from cleancut.cli.commands.agent import agent
-from cleancut.cli.commands.archive import archive, mark
-from cleancut.cli.commands.backup import backup
-from cleancut.cli.commands.check import check
-from cleancut.cli.commands.cluster import adopt, cluster
-from cleancut.cli.commands.demo import demo
-from cleancut.cli.commands.doctor import doctor
-from cleancut.cli.commands.key import key
-from cleancut.cli.commands.monitoring import alerts, dashboard
-from cleancut.cli.commands.reshard import reshard
-from cleancut.cli.commands.restore import restore
-from cleancut.cli.commands.schedule import schedule
-from cleancut.cli.commands.seed import seed
-from cleancut.cli.commands.solo import solo
-from cleancut.cli.commands.token import token
-from cleancut.cli.commands.version import completion, version
 from cleancut.cli.exit_codes import Exit, report_error, say
+from cleancut.cli.nouns import Root
 from cleancut.cli.settings import load_config, settings_of, shared_options
 from cleancut.cli.terminal import drop_out
 from cleancut.core.primitives.errors import CleancutError
-from cleancut.runtime.commands import Group
 
 
 @click.group(
-    cls=Group,
+    cls=Root,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option(
@@ -56,30 +40,7 @@ def root(context: click.Context) -> None:
     settings_of(context)
 
 
-backup.add_command(check)
-backup.add_command(seed)
 root.params.extend(shared_options(inner=False))
-for command in (
-    backup,
-    restore,
-    schedule,
-    cluster,
-    reshard,
-    archive,
-    mark,
-    agent,
-    key,
-    adopt,
-    doctor,
-    token,
-    alerts,
-    dashboard,
-    demo,
-    solo,
-    version,
-    completion,
-):
-    root.add_command(command)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -7,23 +7,23 @@ wins. Secrets are never flags: S3 credentials come from boto3's chain, keys and 
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from cleancut.client.client import Client
 from cleancut.core.primitives import durations, sizes
 from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import ClusterName, parse_cluster
-from cleancut.core.primitives.spelling import suggestion
 from cleancut.runtime.commands import Command, Group, wrong_types
-from cleancut.runtime.tls import Tls, tls_of
-from cleancut.store.key_source import KeySource
+
+if TYPE_CHECKING:
+    from cleancut.client.client import Client
+    from cleancut.runtime.tls import Tls
+    from cleancut.store.key_source import KeySource
 
 FORMATS = ("table", "json", "yaml", "name")
 DEFAULT_COORDINATOR = "127.0.0.1:7400"
@@ -57,6 +57,8 @@ class Settings:
     @property
     def tls(self) -> Tls | None:
         """Raises: Invalid, for files that identify neither server nor client."""
+        from cleancut.runtime.tls import tls_of
+
         tls = tls_of(*(Path(file) if file else None for file in (self.ca, self.cert, self.key)))
         if tls is not None and (tls.ca is None or (tls.cert is None and not self.token_file)):
             raise Invalid(
@@ -67,6 +69,8 @@ class Settings:
 
     def client(self) -> Client:
         """A client of the coordinators with these credentials. Raises: Invalid."""
+        from cleancut.client.client import Client
+
         token = Path(self.token_file) if self.token_file else None
         return Client(self.addresses, self.tls, token_file=token)
 
@@ -111,6 +115,8 @@ class Settings:
 
     @property
     def key_source(self) -> KeySource:
+        from cleancut.store.key_source import KeySource
+
         file = self.store_key_file
         return KeySource(Path(file) if file else None, self.store_key_command)
 
@@ -206,6 +212,8 @@ def load_config(context: click.Context, _option: click.Parameter, path: Path | N
     chosen = path if path is not None else usual_path(os.environ)
     if chosen is None or (path is None and not os.path.isfile(chosen)):
         return  # isfile: a home directory that cannot be read has no file either
+    import tomllib
+
     try:
         found = tomllib.loads(chosen.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -213,6 +221,8 @@ def load_config(context: click.Context, _option: click.Parameter, path: Path | N
     known = {param.name for param in shared_options(inner=False)}
     unknown = sorted(found.keys() - known)
     if unknown:
+        from cleancut.core.primitives.spelling import suggestion
+
         hints = [f"{name}{suggestion(name, filter(None, known))}" for name in unknown]
         raise click.UsageError(f"{chosen} has unknown settings: {', '.join(hints)}")
     faults = wrong_types(found, context.command.params)

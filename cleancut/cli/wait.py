@@ -5,34 +5,34 @@ Ctrl-C stops the waiting and nothing else: operations are the coordinator's.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from cleancut.api.backups import Backup
-from cleancut.api.operations import Operation, is_over
-from cleancut.api.rebalances import Rebalance
-from cleancut.api.reshards import Reshard
-from cleancut.api.restores import Restore
-from cleancut.api.state_words import title_of
 from cleancut.cli.exit_codes import Exit, exit_of_operation, report_error, report_parts, say
 from cleancut.cli.render.output import emit
-from cleancut.cli.render.progress import headline, open_progress
 from cleancut.cli.settings import Settings
-from cleancut.client.client import Client
 from cleancut.core.primitives.errors import Invalid, TimedOut, Unavailable
 from cleancut.core.protocol.states import State
 
+if TYPE_CHECKING:
+    from cleancut.api.backups import Backup
+    from cleancut.api.operations import Operation
+    from cleancut.api.rebalances import Rebalance
+    from cleancut.api.reshards import Reshard
+    from cleancut.api.restores import Restore
+    from cleancut.client.client import Client
+
 T = TypeVar("T")
-Op = TypeVar("Op", Backup, Restore, Rebalance, Reshard)
+Op = TypeVar("Op", "Backup", "Restore", "Rebalance", "Reshard")
 WAIT_S = 24 * 3600.0
 """Default bound of waiting: that of an upload."""
 
 
 def ask(settings: Settings, question: Callable[[Client], Awaitable[T]]) -> T:
     """The answer of the coordinators that `settings` name."""
+    import asyncio
 
     async def run() -> T:
         async with settings.client() as client:
@@ -75,6 +75,8 @@ class Job(Generic[Op]):
 
 def run_job(settings: Settings, job: Job[Op]) -> Exit:
     """Starts the operation, waits for its end if `job.wait`, writes it to stdout."""
+    import asyncio
+
     try:
         asyncio.run(_follow(settings, job))
     except KeyboardInterrupt:
@@ -88,6 +90,8 @@ def run_job(settings: Settings, job: Job[Op]) -> Exit:
 
 def _show(settings: Settings, noun: str, last: Op) -> None:
     """Writes it to stdout. Trouble there changes nothing about how the operation ended."""
+    from cleancut.cli.render.progress import headline
+
     try:
         emit(settings.output, noun, last)
     except Unavailable as error:
@@ -96,6 +100,10 @@ def _show(settings: Settings, noun: str, last: Op) -> None:
 
 async def _follow(settings: Settings, job: Job[Op]) -> None:
     """Fills `job.last` until the operation is over or the time is."""
+    import asyncio
+
+    from cleancut.cli.render.progress import open_progress
+
     async with settings.client() as client:
         await check_target(settings, client)
         job.last = await job.start(client)
@@ -115,6 +123,9 @@ async def _follow(settings: Settings, job: Job[Op]) -> None:
 
 def _conclude(noun: str, last: Operation, timeout_s: float) -> Exit:
     """Says on stderr what went wrong, if anything did."""
+    from cleancut.api.operations import is_over
+    from cleancut.cli.render.progress import headline
+
     if not is_over(last) and last.state is not State.ROLLING_BACK:
         return report_error(
             TimedOut(
@@ -135,6 +146,9 @@ def _conclude(noun: str, last: Operation, timeout_s: float) -> Exit:
 
 def conclude_cancel(settings: Settings, noun: str, last: Operation, watch: str) -> Exit:
     """Writes the canceled operation to stdout. `watch`: the verb that waits."""
+    from cleancut.api.operations import is_over
+    from cleancut.cli.render.progress import headline
+
     emit(settings.output, noun, last)
     if not is_over(last):
         hint = f"`cleancut {watch}` waits for its end"
@@ -143,6 +157,8 @@ def conclude_cancel(settings: Settings, noun: str, last: Operation, watch: str) 
 
 
 def _say_interrupted(job: Job[Any]) -> None:
+    from cleancut.api.state_words import title_of
+
     if job.last is None:
         say(f"interrupted during the request; the {job.noun} may have been started")
         say(f"hint: look with {_look(job.noun)}")

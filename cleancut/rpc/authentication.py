@@ -102,9 +102,17 @@ class Access:
     def caller(self, context: Any) -> Caller:
         """Raises: Unauthenticated, if it identifies no client."""
         secret = _bearer(context.invocation_metadata() or ())
+        names = _alternative_names(context.auth_context()) if secret is None else ()
+        return self.identify(secret, names, local=_is_local(context.peer()))
+
+    def identify(self, secret: str | None, names: Sequence[str], *, local: bool) -> Caller:
+        """The client with this token, "" if it is not one, or else with a certificate of these
+        names. `local`: it is a process of this host.
+
+        Raises: Unauthenticated, if that identifies no client.
+        """
         if secret is not None:
-            return self._of_token(secret, context.peer())
-        names = _alternative_names(context.auth_context())
+            return self._of_token(secret, local=local)
         if names:
             return self._of_certificate(names)
         if self.open:
@@ -118,8 +126,8 @@ class Access:
                 "a forwarded call came over the network in the clear", "give the API certificates"
             )
 
-    def _of_token(self, secret: str, peer: str) -> Caller:
-        if self.plaintext and self.network and not _is_local(peer):
+    def _of_token(self, secret: str, *, local: bool) -> Caller:
+        if self.plaintext and self.network and not local:
             raise Unauthenticated(
                 "a token came over the network in the clear: take it for stolen",
                 "take it out of the tokens file, and give the API certificates",

@@ -65,6 +65,10 @@ from cleancut_coordinator.context import CoordinatorContext, CopyStore, GcSettin
 from cleancut_coordinator.leader.members import EtcdMembers
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 from cleancut_coordinator.process import CoordinatorProcess, serve_coordinator
+from cleancut_coordinator.ui.listen import DEFAULT as UI_DEFAULT
+from cleancut_coordinator.ui.listen import open_page
+from cleancut_coordinator.ui.open import open_status_page
+from cleancut_coordinator.ui.source import ClusterSource
 
 _STORE_S = 30.0
 _API_STORE_S = 5.0
@@ -111,6 +115,13 @@ class Rules:
 @click.option("--tokens-file", type=_FILE, help="Who may use which bearer token.")
 @click.option(
     "--audit-log", type=click.Path(path_type=Path, dir_okay=False), help="File of JSON lines."
+)
+@click.option(
+    "--ui",
+    is_flag=False,
+    flag_value=UI_DEFAULT,
+    metavar="[H:P]",
+    help=f"Serve the status page, by default at {UI_DEFAULT}.",
 )
 @click.option("--advertise", default="", metavar="H:P", help="The API as clients reach it.")
 @click.option(
@@ -227,7 +238,9 @@ def check_settings(shared: Shared, flags: dict[str, Any], rules: Rules, log: Log
         parse_address(flags["advertise"])
     for url in urls_of(flags["qdrant_url"]):
         check_url(url)
-    open_api(shared, {**flags, "audit_log": None}, rules.roles, log)
+    listen = open_api(shared, {**flags, "audit_log": None}, rules.roles, log)
+    if flags["ui"]:
+        open_page(flags["ui"], listen)
 
 
 def urls_of(text: str) -> list[str]:
@@ -322,6 +335,14 @@ async def open_coordinator(
             lambda: process.trouble,
         )
         process.listening = await stack.enter_async_context(serve_api(api, listen))
+        if flags["ui"]:
+            page = open_page(flags["ui"], listen)
+            source = ClusterSource(
+                dataclasses.replace(context, store=asked), api, flags["audit_log"]
+            )
+            opened_page = open_status_page(context, source, page, log)
+            address = await stack.enter_async_context(opened_page)
+            log.info("status page", address=address, tls=page.tls is not None)
         process.address = flags["advertise"] or process.listening
         yield process
 

@@ -1,4 +1,4 @@
-"""Who may import whom, what is there to be imported, and what the command line costs to start."""
+"""Who may import whom, and what is there to be imported."""
 
 from __future__ import annotations
 
@@ -24,16 +24,6 @@ def test_the_contracts_of_import_linter_hold() -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 broken" in done.stdout
-
-
-def test_the_command_line_does_not_load_what_it_does_not_need() -> None:
-    """`cleancut version` is quick: no boto3, no aiohttp, no qdrant-client."""
-    heavy = ("boto3", "aiohttp", "qdrant_client", "numpy")
-    program = f"import cleancut.cli.main, sys; print([m for m in {heavy} if m in sys.modules])"
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
-    )
-    assert done.stdout.strip() == "[]"
 
 
 def test_what_tests_take_from_each_other_is_there() -> None:

@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import click
-import yaml
 
 from cleancut import __version__
 from cleancut.cli.render.output import document
@@ -18,7 +17,6 @@ from cleancut.cli.settings import Noun, settings_of
 from cleancut.cli.terminal import write_out
 from cleancut.core.primitives.errors import Invalid
 from cleancut.runtime.addresses import parse_addresses
-from cleancut.store.urls import CREDENTIALS_VARIABLES, FileUrl, parse_store_url
 
 TEMPLATE = Path(__file__).with_name("agent_values.yaml")
 PLAIN_URL = "http://127.0.0.1:6333"
@@ -115,6 +113,10 @@ def values(context: click.Context, /, patch: bool, **flags: Any) -> None:
     --store and --cluster (or CLEANCUT_STORE, CLEANCUT_CLUSTER) name the store and the cluster. The
     contents of secrets are never needed: secrets are mounted, and may be created later.
     """
+    import yaml
+
+    from cleancut.store.urls import CREDENTIALS_VARIABLES, FileUrl, parse_store_url
+
     settings = settings_of(context)
     store, cluster = settings.catalog()
     parse_addresses(flags["etcd"])
@@ -170,6 +172,8 @@ def fill(template: str, words: Mapping[str, object]) -> str:
 
 def as_patch(text: str) -> str:
     """The same agent as a strategic merge patch: containers and volumes are added by name."""
+    import yaml
+
     found = yaml.safe_load(text)
     pod = {
         "metadata": {"annotations": found["podAnnotations"], "labels": found["podLabels"]},

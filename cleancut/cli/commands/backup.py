@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from cleancut.api.backups import Backup
-from cleancut.api.state_words import step_of, title_of
-from cleancut.cli import offline
 from cleancut.cli.commands.backup_copy import copy
 from cleancut.cli.commands.backup_import import import_
 from cleancut.cli.commands.backup_log import log
 from cleancut.cli.commands.backup_repair import repair
+from cleancut.cli.commands.check import check
 from cleancut.cli.commands.data.diff import diff_
 from cleancut.cli.commands.data.export import export_
 from cleancut.cli.commands.data.query import query_
 from cleancut.cli.commands.data.undelete import undelete_
+from cleancut.cli.commands.seed import seed
 from cleancut.cli.exit_codes import Exit, proof_exit, say
 from cleancut.cli.options import (
     backup_argument,
@@ -32,10 +32,11 @@ from cleancut.cli.render.output import emit, emit_many
 from cleancut.cli.settings import Noun, parse_duration, parse_term, settings_of
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
 from cleancut.core.primitives.errors import NotFound, from_reason
-from cleancut.core.protocol.fence import check_fence
-from cleancut.core.protocol.requests import MAX_ATTEMPTS, BackupRequest
+from cleancut.core.protocol.bounds import MAX_ATTEMPTS
 from cleancut.core.protocol.states import State
-from cleancut.verification.verify import Drilling, ReadShare, drill_group, verify_group
+
+if TYPE_CHECKING:
+    from cleancut.api.backups import Backup
 
 
 @click.group(cls=Noun, name="backup")
@@ -115,6 +116,9 @@ def create(
     request_id: str,
 ) -> Exit:
     """Back up the whole cluster, or some collections, as one backup."""
+    from cleancut.core.protocol.fence import check_fence
+    from cleancut.core.protocol.requests import BackupRequest
+
     request = BackupRequest(
         collections=collections,
         allow_empty=allow_empty,
@@ -144,6 +148,8 @@ def create(
 @click.pass_context
 def list_(context: click.Context, /, limit: int) -> None:
     """List backups, newest first."""
+    from cleancut.cli import offline
+
     settings = settings_of(context)
     if settings.offline:
         found = offline.list_backups(settings, limit)
@@ -161,6 +167,9 @@ def list_(context: click.Context, /, limit: int) -> None:
 @click.pass_context
 def show(context: click.Context, /, backup_id: str, evidence: bool) -> None:
     """Show a backup with its evidence."""
+    from cleancut.api.state_words import step_of, title_of
+    from cleancut.cli import offline
+
     settings = settings_of(context)
     if settings.offline:
         found = offline.show_backup(settings, backup_id)
@@ -211,6 +220,9 @@ def verify(
     that the agents stored, 9 if an object is missing or damaged. The result is recorded in the
     store's verification log: known damage ends only with a reading of the same data.
     """
+    from cleancut.cli import offline
+    from cleancut.verification.verify import ReadShare, verify_group
+
     settings = settings_of(context)
     if quick and read_percent is not None:
         raise click.UsageError("--quick reads no data: leave --read-data out")
@@ -249,6 +261,9 @@ def drill(
     result differs, 9 if a shard cannot be assembled or opened. The result is recorded in the
     store's verification log.
     """
+    from cleancut.cli import offline
+    from cleancut.verification.verify import Drilling, drill_group
+
     settings = settings_of(context)
     drilling = Drilling(shards or 0, collections, scratch)
     found = offline.with_store(
@@ -350,6 +365,8 @@ def gc(context: click.Context, /, dry_run: bool, yes: bool) -> None:
     emit(settings.output, "gc", done)
 
 
+backup.add_command(check)
+backup.add_command(seed)
 backup.add_command(log)
 backup.add_command(export_)
 backup.add_command(diff_)
@@ -384,6 +401,8 @@ def extract(
 
     From the store alone (--store, --cluster).
     """
+    from cleancut.cli import offline
+
     if (shard is None) != as_snapshot:
         raise click.UsageError("give either --shard or --as-snapshot")
     settings = settings_of(context)

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from cleancut.api.copies import Copy
 from cleancut.cli.exit_codes import Exit, say
 from cleancut.cli.render.output import emit
 from cleancut.cli.settings import Settings, Verb, parse_size, settings_of
-from cleancut.copying.run import CopyRequest, CopyRun
-from cleancut.copying.sides import Sides, check_distinct, open_side
-from cleancut.copying.transfer import CopyLimits
-from cleancut.core.format.paths import Paths
-from cleancut.core.maintenance.copying import Scope
 from cleancut.core.primitives.errors import Invalid
-from cleancut.repository.clusters import find_cluster
-from cleancut.runtime.clock import SystemClock
-from cleancut.store.key_source import KeySource
+
+if TYPE_CHECKING:
+    from cleancut.api.copies import Copy
+    from cleancut.copying.run import CopyRequest
+    from cleancut.store.key_source import KeySource
 
 
 @click.command(cls=Verb)
@@ -74,6 +70,11 @@ def copy(
     it is read; a backup with a damaged one is not published. Holds and tombstones are not copied.
     Exit code 9 if a backup could not be copied, or the copy is not whole.
     """
+    from cleancut.copying.run import CopyRequest
+    from cleancut.copying.transfer import CopyLimits
+    from cleancut.core.maintenance.copying import Scope
+    from cleancut.store.key_source import KeySource
+
     settings = settings_of(context)
     if [bool(backup_id), every, new].count(True) != 1:
         raise click.UsageError("give a backup, --all or --new")
@@ -100,6 +101,14 @@ def run_copy(
     settings: Settings, to_url: str, own_key: KeySource | None, request: CopyRequest
 ) -> Copy:
     """Copies from the store of `settings`. `own_key`: of the copy; None: that of the source."""
+    import asyncio
+
+    from cleancut.copying.run import CopyRun
+    from cleancut.copying.sides import Sides, check_distinct, open_side
+    from cleancut.core.format.paths import Paths
+    from cleancut.repository.clusters import find_cluster
+    from cleancut.runtime.clock import SystemClock
+
     settings.check_one_target()
     if not settings.store:
         raise Invalid("this command needs --store URL, the source", "see `cleancut backup copy -h`")

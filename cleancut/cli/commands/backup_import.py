@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
-from cleancut.api.backups import Backup
-from cleancut.api.operations import is_over
-from cleancut.cli import offline
 from cleancut.cli.commands.data.options import collection_option
 from cleancut.cli.exit_codes import Exit, say
 from cleancut.cli.options import wait_options
 from cleancut.cli.settings import Settings, Verb, settings_of
 from cleancut.cli.wait import Job, ask, run_job
-from cleancut.core.format.manifest import CollectionEntry
-from cleancut.core.format.paths import Paths
-from cleancut.core.format.snapshot_choice import (
-    check_alike,
-    check_choice,
-    choose,
-    described_entry,
-    documented_entry,
-    parse_source,
-)
 from cleancut.core.primitives.errors import Invalid, Refused
 from cleancut.core.primitives.ids import check_collection_name
-from cleancut.core.protocol.requests import ImportRequest
-from cleancut.importing.upload import ImportPlan, drop_mark, read_files, upload
-from cleancut.ports.store import Store
-from cleancut.repository.catalog import find_latest
-from cleancut.runtime.clock import SystemClock
+
+if TYPE_CHECKING:
+    from cleancut.api.backups import Backup
+    from cleancut.core.format.manifest import CollectionEntry
+    from cleancut.core.format.paths import Paths
+    from cleancut.core.protocol.requests import ImportRequest
+    from cleancut.importing.upload import ImportPlan
+    from cleancut.ports.store import Store
 
 
 @click.command("import", cls=Verb)
@@ -75,6 +64,10 @@ def import_(
     Needs --store, and the coordinator, which gives the backup its number. It is restored like any
     other, counts as `imported`, and neither as the latest nor as recent.
     """
+    from cleancut.cli import offline
+    from cleancut.importing.upload import drop_mark, upload
+    from cleancut.runtime.clock import SystemClock
+
     if config_file and like:
         raise click.UsageError("give either --config or --like")
     check_collection_name(collection)
@@ -110,6 +103,15 @@ async def _plan(
     collection: str, files: tuple[str, ...], given: CollectionEntry | None
 ) -> ImportPlan:
     """Raises: Corrupt, Refused, with nothing written."""
+    from cleancut.core.format.snapshot_choice import (
+        check_alike,
+        check_choice,
+        choose,
+        documented_entry,
+        parse_source,
+    )
+    from cleancut.importing.upload import ImportPlan, read_files
+
     sources = [parse_source(one) for one in files]
     read = await read_files([one.file for one in sources])
     contents = {name: file.contents for name, file in read.items()}
@@ -128,6 +130,10 @@ async def _plan(
 
 
 def _described(collection: str, file: Path) -> CollectionEntry:
+    import msgspec
+
+    from cleancut.core.format.snapshot_choice import described_entry
+
     try:
         found: Any = msgspec.json.decode(file.read_bytes())
     except (OSError, msgspec.MsgspecError) as error:
@@ -136,6 +142,10 @@ def _described(collection: str, file: Path) -> CollectionEntry:
 
 
 async def _like(store: Store, paths: Paths, collection: str, like: str) -> CollectionEntry:
+    import msgspec
+
+    from cleancut.repository.catalog import find_latest
+
     manifest = await find_latest(store, paths, [like])
     entry = manifest.collection(like)
     return msgspec.structs.replace(entry, name=collection, uuid="", aliases=())
@@ -145,6 +155,8 @@ def _enter(
     settings: Settings, request: ImportRequest, *, wait: bool, timeout_s: float
 ) -> tuple[Exit, bool]:
     """The exit code, and whether the operation is over."""
+    from cleancut.api.operations import is_over
+
     job: Job[Backup] = Job(
         "backup",
         start=lambda client: client.import_backup(request, request.import_id),

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import click
 
-from cleancut.api.archive import LogQuery
 from cleancut.cli.exit_codes import say
 from cleancut.cli.options import TIME
 from cleancut.cli.render.output import emit
 from cleancut.cli.settings import settings_of
 from cleancut.cli.wait import ask
-from cleancut.core.wal.operations import KINDS
+from cleancut.core.wal.kinds import KINDS
 
 
 @click.command()
@@ -47,6 +46,8 @@ def log(
     ENTRY is what `restore --before` and `--without` take. Needs an archive of the collection's log.
     Who wrote is not in a log. Qdrant 1.19 logs the ids that a filter chose instead of the filter.
     """
+    from cleancut.api.archive import LogQuery
+
     settings = settings_of(context)
     query = LogQuery(
         collection=collection, since=since, until=until, kinds=kinds, grep=grep, limit=limit

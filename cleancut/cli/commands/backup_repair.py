@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from cleancut.api.repairs import Repair
 from cleancut.cli.exit_codes import Exit, say
 from cleancut.cli.options import backup_argument
 from cleancut.cli.render.output import emit
 from cleancut.cli.settings import Settings, Verb, settings_of
 from cleancut.cli.wait import ask
-from cleancut.copying.repair import GroupRepair
-from cleancut.copying.sides import Sides, check_distinct, open_side
-from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.errors import Invalid
-from cleancut.repository.clusters import find_cluster
-from cleancut.runtime.clock import SystemClock
-from cleancut.store.key_source import KeySource
+
+if TYPE_CHECKING:
+    from cleancut.api.repairs import Repair
+    from cleancut.store.key_source import KeySource
 
 
 @click.command(cls=Verb)
@@ -53,6 +50,8 @@ def repair(
     read once more, and the result is recorded in the verification log. Exit code 9 if neither store
     has some object whole.
     """
+    from cleancut.store.key_source import KeySource
+
     settings = settings_of(context)
     if not settings.offline:
         if from_key_file or from_key_command:
@@ -69,6 +68,14 @@ def repair(
 
 def run_repair(settings: Settings, backup: str, source: str, keys: KeySource) -> Repair:
     """Repairs the backup in the store of `settings`. `keys`: of the store `source`."""
+    import asyncio
+
+    from cleancut.copying.repair import GroupRepair
+    from cleancut.copying.sides import Sides, check_distinct, open_side
+    from cleancut.core.format.paths import Paths
+    from cleancut.repository.clusters import find_cluster
+    from cleancut.runtime.clock import SystemClock
+
     settings.check_one_target()
     if not settings.store:
         raise Invalid(

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from cleancut.api.backups import Backup, Evidence
-from cleancut.cli import offline
 from cleancut.cli.options import collections_option
 from cleancut.cli.render.output import emit_facts
 from cleancut.cli.settings import Settings, Verb, parse_duration, settings_of
@@ -19,8 +17,10 @@ from cleancut.core.primitives.durations import format_duration
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.timestamps import parse_time
 from cleancut.core.primitives.visible import visible
-from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.states import State
+
+if TYPE_CHECKING:
+    from cleancut.api.backups import Backup
 
 OK, WARNING, CRITICAL = range(3)
 _WORDS = ("OK", "WARNING", "CRITICAL")
@@ -105,6 +105,8 @@ def check(
 
 def _newest(settings: Settings, suffice: Callable[[list[Backup]], bool]) -> list[Backup]:
     """Newest first; of a store no more than `suffice`. Raises: what reading them does."""
+    from cleancut.cli import offline
+
     if settings.offline:
         return offline.list_backups(settings, _LOOK_BACK, suffice)
     return list(ask(settings, lambda client: client.list_backups(_LOOK_BACK)).backups)
@@ -148,6 +150,9 @@ def _judged(backup: Backup, limits: AgeLimits, now_s: float, collection: str = "
 
 
 def _counts(backup: Backup, require: str) -> bool:
+    from cleancut.api.backups import Evidence
+    from cleancut.core.protocol.evidence import Consistency
+
     evidence = backup.evidence or Evidence()
     if evidence.consistency is Consistency.IMPORTED:
         return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from cleancut.api.cluster import AgentSettings
 from cleancut.cli.commands.doctor import forget_peer
 from cleancut.cli.commands.rebalance import rebalance
 from cleancut.cli.options import confirm, request_id_option, yes_option
@@ -63,6 +62,8 @@ def status(context: click.Context, /) -> None:
 @click.pass_context
 def settings(context: click.Context, /, **given: int | None) -> None:
     """Show or change the limits of agents on network and disk, while they run."""
+    from cleancut.api.cluster import AgentSettings
+
     chosen, change = settings_of(context), AgentSettings(**given)
     if change == AgentSettings():
         now = ask(chosen, lambda client: client.agent_settings())

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
-from cleancut.api.cluster import DoctorFinding, DoctorFix, ForgottenPeer
 from cleancut.cli.exit_codes import Exit, say
 from cleancut.cli.options import confirm, yes_option
 from cleancut.cli.render.output import document
@@ -19,6 +18,9 @@ from cleancut.cli.settings import Verb, settings_of
 from cleancut.cli.terminal import write_out
 from cleancut.cli.wait import ask
 from cleancut.core.primitives.visible import visible
+
+if TYPE_CHECKING:
+    from cleancut.api.cluster import DoctorFinding, DoctorFix, ForgottenPeer
 
 _COLOURS = {"error": "red", "warning": "yellow", "info": "blue"}
 
@@ -28,6 +30,8 @@ _COLOURS = {"error": "red", "warning": "yellow", "info": "blue"}
 def doctor(context: click.Context, /) -> Exit:
     """Find problems of the cluster and of its backups, each with its fixes. Exit code 1: there is
     an error."""
+    import msgspec
+
     settings = settings_of(context)
     findings = ask(settings, lambda client: client.diagnose()).findings
     if settings.output == "name":
@@ -58,6 +62,8 @@ def forget_peer(
     context: click.Context, /, peer_id: int, *, force: bool, typed: int, yes: bool
 ) -> None:
     """Remove a peer that is gone for good, with the replicas that it held."""
+    import msgspec
+
     settings = settings_of(context)
     if not yes and sys.stdin.isatty():
         shown = ask(

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import secrets
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cleancut.cli.offline import with_store
 from cleancut.cli.options import confirm, yes_option
 from cleancut.cli.render.output import document, emit_facts
 from cleancut.cli.settings import Noun, Settings, settings_of
 from cleancut.cli.terminal import write_out
-from cleancut.core.format.encryption import WrappedKey
-from cleancut.core.format.paths import Paths
-from cleancut.core.format.store_keys import KEY_BYTES, KEY_WANTED, StoreKey, parse_store_keys
 from cleancut.core.primitives.errors import Invalid
-from cleancut.ports.store import Store
-from cleancut.store import keyring
 
-Change = Callable[[Store, Paths, tuple[StoreKey, ...]], Awaitable[object]]
+if TYPE_CHECKING:
+    from cleancut.core.format.paths import Paths
+    from cleancut.core.format.store_keys import StoreKey
+    from cleancut.ports.store import Store
+
+    Change = Callable[[Store, Paths, tuple[StoreKey, ...]], Awaitable[object]]
+    from cleancut.core.format.encryption import WrappedKey
 
 
 @click.group(cls=Noun)
@@ -34,6 +32,11 @@ def key() -> None:
 @click.pass_context
 def new(context: click.Context, /) -> None:
     """Print a new store key. Keep it in two places: nothing can be restored without it."""
+    import base64
+    import secrets
+
+    from cleancut.core.format.store_keys import KEY_BYTES, parse_store_keys
+
     text = base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
     (made,) = parse_store_keys(text)
     if settings_of(context).output in {"table", "name"}:
@@ -46,6 +49,9 @@ def new(context: click.Context, /) -> None:
 @click.pass_context
 def list_(context: click.Context, /) -> None:
     """List the data keys of a store, and the ids of the store keys that open them."""
+    from cleancut.cli.offline import with_store
+    from cleancut.store import keyring
+
     settings = settings_of(context)
     _emit(settings, with_store(settings, keyring.read_wrapped, named=True))
 
@@ -54,6 +60,8 @@ def list_(context: click.Context, /) -> None:
 @click.pass_context
 def rotate(context: click.Context, /) -> None:
     """Encrypt with another data key from now on; all given store keys open it."""
+    from cleancut.store import keyring
+
     _change(context, lambda store, paths, keys: keyring.rotate(store, paths, keys, time.time()))
 
 
@@ -61,6 +69,8 @@ def rotate(context: click.Context, /) -> None:
 @click.pass_context
 def share(context: click.Context, /) -> None:
     """Let each of the given store keys open what any of them opens."""
+    from cleancut.store import keyring
+
     _change(context, lambda store, paths, keys: keyring.share(store, paths, keys, time.time()))
 
 
@@ -70,12 +80,18 @@ def share(context: click.Context, /) -> None:
 @click.pass_context
 def retire(context: click.Context, /, key_id: str, yes: bool) -> None:
     """Revoke the store key of that id; the given keys must open the store."""
+    from cleancut.store import keyring
+
     confirm(f"revoke store key {key_id} for this store", yes=yes)
     _change(context, lambda store, paths, keys: keyring.retire(store, paths, keys, key_id))
 
 
 def _change(context: click.Context, change: Change) -> None:
     """Makes the change with the given keys, and shows which keys open the store now."""
+    from cleancut.cli.offline import with_store
+    from cleancut.core.format.store_keys import KEY_WANTED
+    from cleancut.store import keyring
+
     settings = settings_of(context)
     keys = settings.key_source.read()
     if not keys:

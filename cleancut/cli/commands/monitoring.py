@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
 from cleancut.cli.render.output import document
 from cleancut.cli.settings import Verb, settings_of
@@ -51,6 +50,8 @@ def _kubernetes(command: Any) -> Any:
 @click.pass_context
 def alerts(context: click.Context, /, kind: str, **of_resource: Any) -> None:
     """Print the alerting rules of this version. Prometheus loads them without changes."""
+    import yaml
+
     text = (FILES / "alerts.yaml").read_text(encoding="utf-8")
     metadata = _metadata(kind == "PrometheusRule", kind, **of_resource)
     spec = yaml.safe_load(text)
@@ -84,6 +85,8 @@ def dashboard(context: click.Context, /, kind: str, **of_resource: Any) -> None:
 
     A ConfigMap without --label has the label that Grafana's sidecar selects: grafana_dashboard=1.
     """
+    import yaml
+
     text = (FILES / "dashboard.json").read_text(encoding="utf-8")
     settings = settings_of(context)
     if kind == "ConfigMap" and not of_resource["labels"]:

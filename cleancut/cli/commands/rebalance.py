@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
-from cleancut.api.rebalances import Rebalance, RebalanceOptions, RebalancePlan
 from cleancut.cli.exit_codes import Exit, report_error
 from cleancut.cli.options import confirm, request_id_option, wait_options, yes_option
-from cleancut.cli.render.grids import print_table
 from cleancut.cli.render.output import emit, emit_many
-from cleancut.cli.render.rebalance_tables import rebalance_plan
 from cleancut.cli.settings import Settings, Verb, settings_of
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
 from cleancut.core.primitives.errors import Refused
+
+if TYPE_CHECKING:
+    from cleancut.api.rebalances import Rebalance, RebalanceOptions, RebalancePlan
 
 
 @click.command(cls=Verb)
@@ -69,6 +69,12 @@ def rebalance(
     request_id: str,
 ) -> Exit:
     """Spread shards evenly over the peers, and restore replication factors."""
+    from rich.console import Console
+
+    from cleancut.api.rebalances import RebalanceOptions
+    from cleancut.cli.render.grids import print_table
+    from cleancut.cli.render.rebalance_tables import rebalance_plan
+
     settings = settings_of(context)
     options = RebalanceOptions(
         max_moves=max_moves or 0, bandwidth_aware=bandwidth_aware, drop_surplus=drop_surplus

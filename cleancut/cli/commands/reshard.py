@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
-from cleancut.api.reshards import Reshard, ReshardOptions, ReshardPlan
 from cleancut.cli.exit_codes import Exit, report_error, say
 from cleancut.cli.options import (
     confirm,
@@ -17,12 +16,13 @@ from cleancut.cli.options import (
     wait_options,
     yes_option,
 )
-from cleancut.cli.render.grids import print_table
 from cleancut.cli.render.output import emit, emit_many
-from cleancut.cli.render.reshard_tables import reshard_plan
 from cleancut.cli.settings import Noun, Settings, Verb, settings_of
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
 from cleancut.core.primitives.errors import Refused
+
+if TYPE_CHECKING:
+    from cleancut.api.reshards import Reshard, ReshardOptions, ReshardPlan
 
 
 @click.group(cls=Noun, name="reshard")
@@ -55,6 +55,8 @@ def plan(context: click.Context, /, *, collection: str, shards: int, shard_key: 
 
     Exit code 4: it would be refused.
     """
+    from cleancut.api.reshards import ReshardOptions
+
     settings = settings_of(context)
     made = _plan(
         settings, ReshardOptions(collection=collection, shards=shards, shard_key=shard_key)
@@ -91,6 +93,12 @@ def start(
     request_id: str,
 ) -> Exit:
     """Change the number of shards of a collection, one at a time, while clients use it."""
+    from rich.console import Console
+
+    from cleancut.api.reshards import ReshardOptions
+    from cleancut.cli.render.grids import print_table
+    from cleancut.cli.render.reshard_tables import reshard_plan
+
     settings = settings_of(context)
     options = ReshardOptions(collection=collection, shards=shards, shard_key=shard_key)
     if not yes and sys.stdin.isatty():

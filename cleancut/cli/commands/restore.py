@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from msgspec.structs import replace
-from rich.console import Console
 
-from cleancut.api.restores import Restore, RestoreOptions, RestorePlan
 from cleancut.cli.commands.data.offline_restore import OfflineStart
 from cleancut.cli.commands.data.options import jobs_option, scratch_option
 from cleancut.cli.commands.rebalance import follow_after
@@ -26,12 +23,13 @@ from cleancut.cli.options import (
     wait_options,
     yes_option,
 )
-from cleancut.cli.render.grids import print_table
 from cleancut.cli.render.output import emit, emit_many
-from cleancut.cli.render.restore_tables import plan as plan_table
 from cleancut.cli.settings import Noun, Settings, settings_of
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
 from cleancut.core.primitives.errors import CleancutError, Refused
+
+if TYPE_CHECKING:
+    from cleancut.api.restores import Restore, RestoreOptions, RestorePlan
 
 
 @click.group(cls=Noun, name="restore")
@@ -99,6 +97,11 @@ def start(
     **what: Any,
 ) -> Exit:
     """Restore a backup, or some collections of it."""
+    from rich.console import Console
+
+    from cleancut.cli.render.grids import print_table
+    from cleancut.cli.render.restore_tables import plan as plan_table
+
     settings, options = settings_of(context), options_of(what)
     if options.offline:
         return _start_offline(
@@ -130,6 +133,11 @@ def start(
 
 def _start_offline(asked: OfflineStart, plan_digest: str, *, wait: bool, yes: bool) -> Exit:
     """Raises: as `OfflineStart.run`."""
+    from rich.console import Console
+
+    from cleancut.cli.render.grids import print_table
+    from cleancut.cli.render.restore_tables import plan as plan_table
+
     if not wait:
         raise click.UsageError("--offline removes what it built once the restore is over: it waits")
     made = _plan_offline(asked.settings, asked.backup, asked.options)
@@ -145,6 +153,8 @@ def _start_offline(asked: OfflineStart, plan_digest: str, *, wait: bool, yes: bo
 
 def _plan_offline(settings: Settings, backup_id: str, options: RestoreOptions) -> RestorePlan:
     """The coordinator's plan, with what is missing here."""
+    from msgspec.structs import replace
+
     store = "store" in settings.flags
     settings.flags.discard("store")
     made = _plan(settings, backup_id, options)

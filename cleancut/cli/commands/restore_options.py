@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from cleancut.api.restores import MomentOptions, Rename, RestoreOptions, ShardNumber
 from cleancut.cli.options import TIME, collections_option
+
+if TYPE_CHECKING:
+    from cleancut.api.restores import MomentOptions, RestoreOptions, ShardNumber
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -124,6 +126,8 @@ def what_options(function: F) -> F:
 
 def options_of(what: dict[str, Any]) -> RestoreOptions:
     """Raises: UsageError, for flags that contradict each other."""
+    from cleancut.api.restores import Rename, RestoreOptions
+
     renames = []
     for text in what["renames"]:
         old, equals, new = text.partition("=")
@@ -173,6 +177,8 @@ def _check_only_shards(what: dict[str, Any]) -> None:
 
 def _number_of(text: str) -> ShardNumber:
     """Raises: UsageError."""
+    from cleancut.api.restores import ShardNumber
+
     of, equals, number = text.rpartition("=")
     if not (number.isascii() and number.isdigit() and bool(of) == bool(equals)):
         raise click.UsageError(f"--shards {text!r} has neither the form N nor NAME=N")
@@ -181,6 +187,8 @@ def _number_of(text: str) -> ShardNumber:
 
 def _moment_of(what: dict[str, Any]) -> MomentOptions | None:
     """Raises: UsageError."""
+    from cleancut.api.restores import MomentOptions
+
     ends = [flag for flag in ("at", "mark", "before") if what[flag]]
     if len(ends) > 1:
         raise click.UsageError("--at, --to and --before exclude each other")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from cleancut.api.backups import Backup
 from cleancut.cli.exit_codes import Exit
 from cleancut.cli.options import collections_option, request_id_option, wait_options
 from cleancut.cli.settings import Verb, settings_of
 from cleancut.cli.wait import Job, run_job
-from cleancut.core.protocol.requests import MAX_ATTEMPTS, MAX_STREAMS, SeedRequest
+from cleancut.core.protocol.bounds import MAX_ATTEMPTS, MAX_STREAMS, SEED_STREAMS
+
+if TYPE_CHECKING:
+    from cleancut.api.backups import Backup
 
 
 @click.command(cls=Verb)
@@ -17,7 +21,7 @@ from cleancut.core.protocol.requests import MAX_ATTEMPTS, MAX_STREAMS, SeedReque
 @click.option(
     "--streams",
     type=click.IntRange(1, MAX_STREAMS),
-    default=SeedRequest().streams,
+    default=SEED_STREAMS,
     show_default=True,
     help="How many shards each agent reads at a time.",
 )
@@ -44,6 +48,8 @@ def seed(
     Makes no backup: the next `backup create` stores only the changes since, and keeps Qdrant's
     shards busy only that long. After an interruption, run it again: stored data counts.
     """
+    from cleancut.core.protocol.requests import SeedRequest
+
     request = SeedRequest(
         collections=collections, streams=streams, attempts=attempts or SeedRequest().attempts
     )

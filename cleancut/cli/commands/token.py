@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 
 import click
@@ -11,7 +10,6 @@ from cleancut.cli.exit_codes import say
 from cleancut.cli.render.output import emit_facts
 from cleancut.cli.settings import Noun, parse_term, settings_of
 from cleancut.core.auth.roles import Role
-from cleancut.core.auth.tokens import PREFIX, BearerToken, check_name, digest_of, line_of
 from cleancut.core.primitives.timestamps import format_time
 
 _RANDOM_BYTES = 32
@@ -43,6 +41,10 @@ def new(context: click.Context, /, name: str, role: str, expires_s: float | None
 
     `-o name` prints the token alone: `cleancut token new ... -o name > token; chmod 600 token`.
     """
+    import secrets
+
+    from cleancut.core.auth.tokens import PREFIX, BearerToken, check_name, digest_of, line_of
+
     secret = PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
     until_s = None if expires_s is None else time.time() + expires_s
     made = BearerToken(check_name(name), Role(role), digest_of(secret), until_s)

@@ -8,17 +8,18 @@ import click
 from click.shell_completion import get_completion_class
 
 from cleancut import __version__
-from cleancut.api.values import SCHEMA
 from cleancut.cli.render.output import emit_facts
 from cleancut.cli.settings import Verb, settings_of
 from cleancut.cli.terminal import write_out
-from cleancut.core.format.manifest import FORMAT
 
 
 @click.command(cls=Verb)
 @click.pass_context
 def version(context: click.Context, /) -> None:
     """Show the versions of this program and of the formats that it reads and writes."""
+    from cleancut.api.values import SCHEMA
+    from cleancut.core.format.manifest import FORMAT
+
     facts = {
         "version": __version__,
         "json_schema": SCHEMA,

@@ -1,33 +1,23 @@
-"""Stdout: one value in the requested format, and nothing else."""
+"""Stdout: one value in the requested format, and nothing else.
+
+What renders a format is loaded where that format is asked for: most starts need none.
+"""
 
 from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-import yaml
-from rich.console import Console, RenderableType
-
-from cleancut.api.archive import Archive, ArchiveMark, LogPage
-from cleancut.api.backups import Evidence
-from cleancut.api.cluster import AgentSettings, ClusterStatus, Identity
-from cleancut.api.copies import Copy
-from cleancut.api.diffs import Diff
-from cleancut.api.garbage import GarbageCollection
-from cleancut.api.operations import Operation
-from cleancut.api.rebalances import RebalancePlan
-from cleancut.api.reshards import ReshardPlan
-from cleancut.api.restores import RestorePlan
-from cleancut.api.schedules import Schedule
-from cleancut.api.searches import SearchAnswer
-from cleancut.api.values import SCHEMA, ApiValue
-from cleancut.cli.render import tables
-from cleancut.cli.render.grids import facts as facts_table
-from cleancut.cli.render.grids import print_table
 from cleancut.cli.terminal import write_out
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from cleancut.api.operations import Operation
+    from cleancut.api.schedules import Schedule
+    from cleancut.api.values import ApiValue
 
 WIDE = 400
 """Width of a table that goes to a pipe or file: each row is one line."""
@@ -36,22 +26,25 @@ WIDE = 400
 def emit(output: str, noun: str, value: ApiValue) -> None:
     """One thing as `noun`."""
     if output == "name":
-        write_out(f"{name_of(value)}\n")
+        _names([value])
     elif output == "table":
+        from cleancut.cli.render import tables
+
         _print(tables.ONE[type(value)](value))
     else:
-        document(output, {noun: msgspec.to_builtins(value)})
+        document(output, {noun: _builtins(value)})
 
 
 def emit_many(output: str, noun: str, values: Sequence[Operation | Schedule]) -> None:
     """A list as `noun`, the plural."""
     if output == "name":
-        for value in values:
-            write_out(f"{name_of(value)}\n")
+        _names(values)
     elif output == "table":
+        from cleancut.cli.render import tables
+
         _print(tables.MANY[noun](values))
     else:
-        document(output, {noun: msgspec.to_builtins(values)})
+        document(output, {noun: _builtins(values)})
 
 
 def emit_facts(output: str, noun: str, facts: dict[str, Any]) -> None:
@@ -59,47 +52,47 @@ def emit_facts(output: str, noun: str, facts: dict[str, Any]) -> None:
     if output == "name":
         write_out(f"{next(iter(facts.values()))}\n")
     elif output == "table":
-        _print(facts_table(facts.items()))
+        from cleancut.cli.render import grids
+
+        _print(grids.facts(facts.items()))
     else:
         document(output, {noun: facts})
 
 
-_NAMES: dict[type[ApiValue], Callable[[Any], str]] = {
-    RestorePlan: lambda value: str(value.backup_id),
-    RebalancePlan: lambda value: str(value.digest),
-    ReshardPlan: lambda value: str(value.digest),
-    ClusterStatus: lambda value: str(value.cluster),
-    Identity: lambda value: str(value.cluster_id),
-    AgentSettings: lambda value: str(value.upload_bytes_per_s),
-    Schedule: lambda value: str(value.name),
-    ArchiveMark: lambda value: str(value.name),
-    Evidence: lambda value: str(value.consistency),
-    GarbageCollection: lambda value: "\n".join(one.id for one in value.expired),
-    LogPage: lambda value: "\n".join(f"{one.shard_id}:{one.index}" for one in value.operations),
-    Archive: lambda value: "\n".join(f"{one.collection}/{one.shard}" for one in value.shards),
-    Copy: lambda value: "\n".join(str(one.epoch) for one in value.backups if one.state == "copied"),
-    SearchAnswer: lambda value: "\n".join(str(hit.id) for hit in value.hits),
-    Diff: lambda value: "\n".join(str(one.id) for name in value.collections for one in name.points),
-}
-
-
-def name_of(value: ApiValue) -> str:
-    """The name that a script passes on."""
-    named = _NAMES.get(type(value))
-    return str(value.id) if named is None else named(value)  # type: ignore[attr-defined]
-
-
 def document(output: str, content: dict[str, Any]) -> None:
     """One JSON or YAML document, with the version of the shapes in it."""
+    from cleancut.api.values import SCHEMA
+
     whole = {"schema": SCHEMA, **content}
     if output == "json":
+        import msgspec
+
         write_out(msgspec.json.format(msgspec.json.encode(whole), indent=2).decode() + "\n")
     else:
+        import yaml
+
         write_out(yaml.safe_dump(whole, sort_keys=False, allow_unicode=True))
+
+
+def _names(values: Iterable[ApiValue]) -> None:
+    from cleancut.cli.render.names import name_of
+
+    for value in values:
+        write_out(f"{name_of(value)}\n")
+
+
+def _builtins(value: Any) -> Any:
+    import msgspec
+
+    return msgspec.to_builtins(value)
 
 
 def _print(table: RenderableType) -> None:
     """Renders first and writes then, so that whatever fails in writing fails in one place."""
+    from rich.console import Console
+
+    from cleancut.cli.render.grids import print_table
+
     terminal = sys.stdout is not None and sys.stdout.isatty()
     console = Console(
         file=(out := io.StringIO()),

@@ -11,7 +11,8 @@ from cleancut.core.archive.views import Archive
 from cleancut.core.primitives.errors import Invalid, NotFound, Refused
 from cleancut.core.primitives.ids import ShardId
 from cleancut.core.protocol.moment import LogEntry
-from cleancut.core.wal.operations import UNKNOWN, Operation
+from cleancut.core.wal.kinds import UNKNOWN
+from cleancut.core.wal.operations import Operation
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,12 @@ from collections.abc import Collection
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId
+from cleancut.core.protocol.bounds import MAX_ATTEMPTS, MAX_STREAMS, SEED_STREAMS
 from cleancut.core.protocol.moment import Moment
 
 _HEX = re.compile(r"[0-9a-f]{8,64}")
-MAX_ATTEMPTS = 20
 WAIT_S = 1800.0
 """How long an operation waits for agents that are away, unless its schedule is frequent."""
-MAX_STREAMS = 32
 MAX_SHARDS = 10_000
 STREAMS_TO_OPEN = 256
 """The most streams of an agent that are open and not cut yet: Qdrant answers 408 to a thousand at
@@ -100,7 +99,7 @@ class SeedRequest(Record, frozen=True):
     """`streams`: the number of shards that each agent reads at a time. `wait_s`: as of a backup."""
 
     collections: tuple[str, ...] = ()
-    streams: int = 2
+    streams: int = SEED_STREAMS
     attempts: int = 3
     wait_s: float = WAIT_S
 

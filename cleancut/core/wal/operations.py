@@ -14,26 +14,8 @@ from typing import Any
 import cbor2
 
 from cleancut.core.primitives.ids import PeerId
+from cleancut.core.wal.kinds import KINDS, SCHEMA_KINDS, UNKNOWN
 
-UNKNOWN = "unknown"
-SCHEMA_KINDS = frozenset(
-    {"create_index", "delete_index", "create_vector_name", "delete_vector_name"}
-)
-KINDS = SCHEMA_KINDS | {
-    "upsert_points",
-    "upsert_points_conditional",
-    "sync_points",
-    "delete_points",
-    "delete_points_by_filter",
-    "update_vectors",
-    "delete_vectors",
-    "delete_vectors_by_filter",
-    "set_payload",
-    "overwrite_payload",
-    "delete_payload",
-    "clear_payload",
-    "clear_payload_by_filter",
-}
 NOTHING = cbor2.dumps({"upsert_points": {"points": []}})
 """An entry that changes nothing: the first one of every log."""
 _BY_STATE = frozenset(

@@ -23,7 +23,7 @@ from cleancut.core.protocol.requests import (
     check_selection,
     check_streams,
 )
-from cleancut.core.wal.operations import KINDS, UNKNOWN
+from cleancut.core.wal.kinds import KINDS, UNKNOWN
 from cleancut.rpc.statuses import not_leader
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext

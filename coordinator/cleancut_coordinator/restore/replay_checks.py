@@ -12,7 +12,8 @@ from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.protocol.moment import Moment, ShardMoment
 from cleancut.core.restore.report import RestoreDraft
-from cleancut.core.wal.operations import SCHEMA_KINDS, Operation, decode_operation
+from cleancut.core.wal.kinds import SCHEMA_KINDS
+from cleancut.core.wal.operations import Operation, decode_operation
 from cleancut.ports.store import Store
 from cleancut.repository.shards.replay import check_replay
 from cleancut.runtime.concurrency import run_all

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from cleancut.core.primitives.ids import parse_version
-from cleancut.core.wal.operations import KINDS, SCHEMA_KINDS, UNKNOWN, decode_operation
+from cleancut.core.wal.kinds import KINDS, SCHEMA_KINDS, UNKNOWN
+from cleancut.core.wal.operations import decode_operation
 from cleancut_agent.wal.local_storage import LocalWalStorage
 from cleancut_agent.wal.shard_tail import ShardTail, read_acknowledged
 from cleancut_devcluster.launch.qdrant import PeerProcess, wait_until

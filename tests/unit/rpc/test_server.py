@@ -25,7 +25,8 @@ from cleancut.core.primitives.errors import (
     TimedOut,
     Unavailable,
 )
-from cleancut.core.protocol.requests import MAX_ATTEMPTS, MAX_STREAMS, BackupRequest, SeedRequest
+from cleancut.core.protocol.bounds import MAX_ATTEMPTS, MAX_STREAMS
+from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 from cleancut.core.protocol.states import State
 from cleancut.rpc.channel import check_plaintext
 from cleancut.rpc.server import Listen

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from cleancut.api.diffs import Diff
-from cleancut.cli import offline
 from cleancut.cli.commands.data.options import (
     jobs_option,
     qdrant_of,
@@ -18,8 +17,11 @@ from cleancut.cli.exit_codes import Exit, say
 from cleancut.cli.options import backup_name, collections_option
 from cleancut.cli.render.output import emit
 from cleancut.cli.settings import Verb, settings_of
-from cleancut.core.format.paths import Paths
-from cleancut.ports.store import Store
+
+if TYPE_CHECKING:
+    from cleancut.api.diffs import Diff
+    from cleancut.core.format.paths import Paths
+    from cleancut.ports.store import Store
 
 
 @click.command("diff", cls=Verb)
@@ -58,6 +60,7 @@ def diff_(
     `cleancut[data]`. Shards that did not change between the backups cost nothing. With --live, from
     BEFORE to what is live in the backup's collections; needs a Qdrant URL.
     """
+    from cleancut.cli import offline
     from cleancut.data.requirements import check_extra
 
     if ids and summary:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from cleancut.cli import offline
 from cleancut.cli.commands.data.options import (
     collection_option,
     jobs_option,
@@ -69,6 +68,7 @@ def export_(
     Needs `cleancut[data]`. No cluster is touched. Points come in the order of shards, and of ids in
     each. The file appears once it is whole; an existing one is never overwritten.
     """
+    from cleancut.cli import offline
     from cleancut.data.requirements import check_extra
 
     if payload == "struct" and form == "jsonl":

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from msgspec.structs import replace
-
-from cleancut.api.operations import is_over
-from cleancut.api.restores import Restore, RestoreOptions
 from cleancut.cli.exit_codes import Exit, say
 from cleancut.cli.settings import Settings
 from cleancut.cli.wait import Job, ask, run_job
-from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.ids import ClusterName, parse_cluster
-from cleancut.core.protocol.requests import ShardNumber
-from cleancut.store.open import OpenedStore, open_both
+
+if TYPE_CHECKING:
+    from cleancut.api.restores import Restore, RestoreOptions
+    from cleancut.store.open import OpenedStore
 
 T = TypeVar("T")
 
@@ -41,6 +37,10 @@ class OfflineStart:
 
         Raises: what building does; then the copy is removed, and nothing is restored.
         """
+        from msgspec.structs import replace
+
+        from cleancut.api.operations import is_over
+
         url, cluster = self.settings.catalog()
         self.settings.flags.discard("store")  # from here on a coordinator is asked
         from cleancut.data.resharding import EPOCH, copy_name
@@ -83,6 +83,8 @@ class OfflineStart:
         return ask(self.settings, lambda client: client.get_restore(name))
 
     async def _build(self, opened: OpenedStore, source: ClusterName, target: ClusterName) -> None:
+        from cleancut.core.format.paths import Paths
+        from cleancut.core.protocol.requests import ShardNumber
         from cleancut.data.resharding import OfflineRequest, OfflineReshard, plan_offline
         from cleancut.data.shard_runner import make_scratch
 
@@ -109,6 +111,7 @@ class OfflineStart:
 
     def _remove(self, url: str, target: ClusterName) -> None:
         """A copy that stays is reported, and does not change how the restore ended."""
+        from cleancut.core.format.paths import Paths
         from cleancut.data.resharding import remove_copy
 
         try:
@@ -117,7 +120,10 @@ class OfflineStart:
             say(f"warning: the folder {target}/ of the store was not removed: {error.message}")
 
     def _with_store(self, url: str, act: Callable[[OpenedStore], Coroutine[Any, Any, T]]) -> T:
+        import asyncio
+
         from cleancut.runtime.clock import SystemClock
+        from cleancut.store.open import open_both
 
         async def run() -> T:
             opened = open_both(url, SystemClock(), self.settings.key_source)

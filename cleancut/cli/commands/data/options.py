@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from cleancut.core.points.selection import Selection, parse_filter, parse_ids
 from cleancut.core.primitives.errors import Invalid
 
 if TYPE_CHECKING:
+    from cleancut.core.points.selection import Selection
     from cleancut.qdrant.client import Qdrant
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -119,6 +119,8 @@ def selection_of(
     ids: tuple[str, ...], filter_: str | None, shard_keys: tuple[str, ...]
 ) -> Selection:
     """Raises: Invalid."""
+    from cleancut.core.points.selection import Selection, parse_filter, parse_ids
+
     return Selection(
         ids=parse_ids([text_of(one, "--ids") for one in ids]),
         filter=None if filter_ is None else parse_filter(text_of(filter_, "--filter")),

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-from cleancut.cli import offline
 from cleancut.cli.commands.data.options import (
     collection_option,
     filter_option,
@@ -22,7 +20,6 @@ from cleancut.cli.exit_codes import say
 from cleancut.cli.options import backup_argument
 from cleancut.cli.render.output import emit
 from cleancut.cli.settings import Verb, settings_of
-from cleancut.core.points.selection import parse_id
 from cleancut.core.primitives.errors import Invalid
 
 
@@ -63,6 +60,8 @@ def query_(
     Needs `cleancut[data]`. Each shard is read and opened, so an answer takes about as long as a
     drill. It is exact: all points are compared by their original vectors.
     """
+    from cleancut.cli import offline
+    from cleancut.core.points.selection import parse_id
     from cleancut.data.requirements import check_extra
 
     if (vector is None) == (like is None):
@@ -90,6 +89,8 @@ def query_(
 
 
 def _vector(text: str) -> Any:
+    import json
+
     try:
         return json.loads(text)
     except ValueError as error:

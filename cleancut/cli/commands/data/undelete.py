@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from cleancut.api.undeletes import Undelete
-from cleancut.cli import offline
 from cleancut.cli.commands.data.options import (
     collection_option,
     jobs_option,
@@ -22,8 +21,11 @@ from cleancut.cli.exit_codes import Exit, say
 from cleancut.cli.options import backup_argument, confirm, yes_option
 from cleancut.cli.render.output import emit
 from cleancut.cli.settings import Verb, settings_of
-from cleancut.core.format.paths import Paths
-from cleancut.ports.store import Store
+
+if TYPE_CHECKING:
+    from cleancut.api.undeletes import Undelete
+    from cleancut.core.format.paths import Paths
+    from cleancut.ports.store import Store
 
 
 @click.command("undelete", cls=Verb)
@@ -76,6 +78,7 @@ def undelete_(
     and confirmed. The same command again continues a run that ended early. Exit code 1 if a point
     is still missing afterwards.
     """
+    from cleancut.cli import offline
     from cleancut.data.requirements import check_extra
 
     server = qdrant_of(qdrant_url, key_file, ca_file)

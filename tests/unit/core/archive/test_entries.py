@@ -6,7 +6,8 @@ import pytest
 
 from cleancut.core.archive.entries import belongs, check_later, depends_on_state
 from cleancut.core.primitives.errors import Refused
-from cleancut.core.wal.operations import UNKNOWN, Operation
+from cleancut.core.wal.kinds import UNKNOWN
+from cleancut.core.wal.operations import Operation
 
 RED = {"must": [{"key": "colour", "match": {"value": "red"}}]}
 BLUE = {"must": [{"key": "colour", "match": {"value": "blue"}}]}

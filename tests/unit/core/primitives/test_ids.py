@@ -28,10 +28,9 @@ from cleancut.core.primitives.ids import (
     parse_cluster,
     parse_digest,
 )
+from cleancut.core.protocol.bounds import MAX_ATTEMPTS, MAX_STREAMS
 from cleancut.core.protocol.etcd_keys import Keys, VoteKey, agent_of
 from cleancut.core.protocol.requests import (
-    MAX_ATTEMPTS,
-    MAX_STREAMS,
     check_attempts,
     check_streams,
 )

@@ -10,9 +10,8 @@ import cbor2
 import pytest
 
 from cleancut.core.primitives.ids import PeerId
+from cleancut.core.wal.kinds import KINDS, UNKNOWN
 from cleancut.core.wal.operations import (
-    KINDS,
-    UNKNOWN,
     ClockTag,
     Operation,
     decode_operation,

@@ -15,7 +15,8 @@ import cbor2
 import pytest
 import qdrant_edge as edge
 
-from cleancut.core.wal.operations import KINDS, UNKNOWN, decode_operation
+from cleancut.core.wal.kinds import KINDS, UNKNOWN
+from cleancut.core.wal.operations import decode_operation
 from cleancut.core.wal.segments import build_segments, plan_segments
 from cleancut.core.wal.tail import Cause, WalEntry
 from cleancut.engine.tar_format import tar_chunks

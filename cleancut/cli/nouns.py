@@ -1,0 +1,119 @@
+"""Nouns of the command line, known by name and one line of help before their modules are loaded.
+
+Help, `--version` and completion run at each TAB, so they load no more than the words typed need.
+Order: the modules under `commands` import nothing at their top that only the act needs: clients,
+stores and tables are imported by the functions that use them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import click
+from click.shell_completion import CompletionItem
+
+from cleancut.runtime.commands import Group
+
+
+class Noun(NamedTuple):
+    """Where a command of the root is defined, `module:name`, and its help in one line."""
+
+    place: str
+    help: str
+
+    def load(self) -> click.Command:
+        module, _, name = self.place.partition(":")
+        found = getattr(import_module(f"cleancut.cli.commands.{module}"), name)
+        assert isinstance(found, click.Command)
+        return found
+
+    def short(self, limit: int = 45) -> str:
+        """Its help, cut to `limit` characters as that of any command."""
+        return click.Command(None, help=self.help).get_short_help_str(limit)
+
+
+NOUNS = {
+    "adopt": Noun(
+        "cluster:adopt",
+        "Make this cluster the owner of its store, after etcd was lost or the store was moved.",
+    ),
+    "agent": Noun("agent:agent", "Put agents next to Qdrant's peers in Kubernetes."),
+    "alerts": Noun("monitoring:alerts", "Print the alerting rules of this version."),
+    "archive": Noun("archive:archive", "Show the continuous archive of the shards' logs."),
+    "backup": Noun("backup:backup", "Create, show, verify and delete backups."),
+    "cluster": Noun("cluster:cluster", "Show the cluster, rebalance its shards, and remove peers."),
+    "completion": Noun(
+        "version:completion", 'Print a completion script: `eval "$(cleancut completion bash)"`.'
+    ),
+    "dashboard": Noun(
+        "monitoring:dashboard",
+        "Print the Grafana dashboard of this version: JSON, or a ConfigMap with it as YAML.",
+    ),
+    "demo": Noun("demo:demo", "Start a small cluster, back it up, lose it and restore it."),
+    "doctor": Noun(
+        "doctor:doctor", "Find problems of the cluster and of its backups, each with its fixes."
+    ),
+    "key": Noun("key:key", "Create store keys, and manage which of them open an encrypted store."),
+    "mark": Noun(
+        "archive:mark",
+        "Name a moment at which no archived shard was written to, such as before a migration.",
+    ),
+    "reshard": Noun("reshard:reshard", "Change the number of shards of a collection."),
+    "restore": Noun("restore:restore", "Restore backups."),
+    "schedule": Noun("schedule:schedule", "Show, trigger, pause and resume schedules."),
+    "solo": Noun(
+        "solo:solo", "Back up a Qdrant of one node, on a schedule too: one process, no etcd."
+    ),
+    "token": Noun("token:token", "Create bearer tokens for the coordinators' --tokens-file."),
+    "version": Noun(
+        "version:version",
+        "Show the versions of this program and of the formats that it reads and writes.",
+    ),
+}
+"""Checked against the commands themselves by a test."""
+
+
+class _Commands(MutableMapping[str, click.Command]):
+    """The commands by name; one is loaded when it is looked up."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, click.Command] = {}
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self._loaded:
+            self._loaded[name] = NOUNS[name].load()
+        return self._loaded[name]
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._loaded[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**NOUNS, **self._loaded})
+
+    def __len__(self) -> int:
+        return len({**NOUNS, **self._loaded})
+
+    def __contains__(self, name: object) -> bool:
+        return name in NOUNS or name in self._loaded
+
+
+class Root(Group):
+    """The group of `NOUNS`, whose help and completion load none of them."""
+
+    def __init__(self, **rest: Any) -> None:
+        super().__init__(**rest, commands=_Commands())
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        limit = formatter.width - 6 - max(map(len, NOUNS))
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, noun.short(limit)) for name, noun in NOUNS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        names = [name for name in NOUNS if name.startswith(incomplete)]
+        found = [CompletionItem(name, help=NOUNS[name].short()) for name in names]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]

@@ -1,0 +1,36 @@
+"""What a page shows: the values of the API at one time, as the caller last read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cleancut.api.backups import Backup
+from cleancut.api.cluster import ClusterStatus, DoctorFinding
+from cleancut.api.operations import Operation
+from cleancut.api.rebalances import Rebalance
+from cleancut.api.reshards import Reshard
+from cleancut.api.restores import Restore
+from cleancut.api.schedules import Schedule
+from cleancut.core.verification.damage import LogEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """`at_s`: seconds since 1970. `unread`: what could not be read, with the reason: it is shown
+    as it was before. `backups`: newest first, without their shards. `running`: operations that are
+    not over. `checks`: of the verification log, newest first. `complete`: the catalog was read
+    once. `findings` None: not known."""
+
+    cluster: str
+    at_s: float = 0.0
+    complete: bool = False
+    unread: tuple[str, ...] = ()
+    status: ClusterStatus | None = None
+    findings: tuple[DoctorFinding, ...] | None = None
+    schedules: tuple[Schedule, ...] = ()
+    backups: tuple[Backup, ...] = ()
+    restores: tuple[Restore, ...] = ()
+    rebalances: tuple[Rebalance, ...] = ()
+    reshards: tuple[Reshard, ...] = ()
+    running: tuple[Operation, ...] = ()
+    checks: tuple[LogEntry, ...] = field(default_factory=tuple)

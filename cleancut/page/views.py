@@ -1,0 +1,251 @@
+"""Views: what each page shows of what was seen, for its template and as JSON. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from cleancut.api.backups import Backup
+from cleancut.api.state_words import Word, state_of
+from cleancut.api.values import SCHEMA
+from cleancut.core.protocol.states import IN_CATALOG, State
+from cleancut.page.growth import growth_of
+from cleancut.page.matrix import matrix_of
+from cleancut.page.routes import (
+    AUDIT,
+    BACKUPS,
+    CLUSTER,
+    GROWTH,
+    NOW,
+    REBALANCES,
+    RESHARDS,
+    RESTORES,
+    VERIFICATION,
+    Page,
+)
+from cleancut.page.seen import Seen
+from cleancut.page.strip import strips
+from cleancut.page.words import rfc3339
+
+ON_A_PAGE = 50
+_MOST_ON_A_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """`body`, `live`: templates; the live part is sent again whenever it changes, "" if nothing
+    moves. `json`: the document without its schema, in the shapes of the command line."""
+
+    page: Page
+    title: str
+    body: str
+    values: Mapping[str, Any]
+    json: Mapping[str, Any]
+    live: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where shards are. `collections`: by name and peer, the ids of the shards whose replicas are
+    there. `shards`, `inactive`: by peer, how many replicas, and how many of them are not Active."""
+
+    peers: tuple[int, ...]
+    collections: Mapping[str, Mapping[int, Sequence[int]]]
+    shards: Mapping[int, int]
+    inactive: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """The part of a list that is asked for."""
+
+    number: int = 1
+    state: str = ""
+    schedule: str = ""
+    collection: str = ""
+    size: int = ON_A_PAGE
+
+    @property
+    def filters(self) -> str:
+        """The query of the filters, ready to be continued; "" without any."""
+        given = {"state": self.state, "schedule": self.schedule, "collection": self.collection}
+        found = urlencode({name: value for name, value in given.items() if value})
+        return f"{found}&" if found else ""
+
+    def fits(self, backup: Backup) -> bool:
+        """Whether the filters let a backup through."""
+        return (
+            (not self.state or state_of(backup) == self.state)
+            and (not self.schedule or backup.schedule == self.schedule)
+            and (not self.collection or self.collection in backup.collections)
+        )
+
+
+def query_of(given: Mapping[str, str]) -> Query:
+    """Of a URL; what is not a number of a page is the first one."""
+    number = given.get("page", "")
+    size = given.get("size", "")
+    return Query(
+        number=max(1, int(number)) if number.isascii() and number.isdecimal() else 1,
+        state=given.get("state", ""),
+        schedule=given.get("schedule", ""),
+        collection=given.get("collection", ""),
+        size=min(max(1, int(size)), _MOST_ON_A_PAGE)
+        if size.isascii() and size.isdecimal()
+        else ON_A_PAGE,
+    )
+
+
+def document(content: Mapping[str, Any]) -> bytes:
+    """The JSON document, as the command line prints it."""
+    whole = {"schema": SCHEMA, **msgspec.to_builtins(dict(content))}
+    return msgspec.json.format(msgspec.json.encode(whole), indent=2) + b"\n"
+
+
+def now(seen: Seen) -> View:
+    newest = next((one for one in seen.backups if one.state is State.COMMITTED), None)
+    headline = f"newest backup: #{newest.epoch}" if newest else "no backup"
+    return View(
+        NOW,
+        "Now",
+        "now.html",
+        {"seen": seen, "headline": headline, "protected": newest is not None},
+        {"cluster": seen.status, "findings": seen.findings, "running": seen.running},
+        live="live_now.html",
+    )
+
+
+def backups(seen: Seen, query: Query, now_s: float) -> View:
+    chosen = [one for one in seen.backups if query.fits(one)]
+    pages = max(1, -(-len(chosen) // query.size))
+    number = min(query.number, pages)
+    rows = chosen[(number - 1) * query.size : number * query.size]
+    values = {
+        "seen": seen,
+        "strips": strips(seen.backups, seen.schedules, now_s),
+        "rows": rows,
+        "wide_rows": True,
+        "total": len(chosen),
+        "number": number,
+        "pages": pages,
+        "query": query.filters,
+        "state": query.state,
+        "schedule": query.schedule,
+        "collection": query.collection,
+        "states": [one.value for one in Word],
+        "names": sorted({one.schedule for one in seen.backups} - {""}),
+    }
+    content = {"backups": rows, "total": len(chosen), "page": number, "pages": pages}
+    return View(BACKUPS, "Backups", "backups.html", values, content)
+
+
+def backup(seen: Seen, one: Backup) -> View:
+    title = f"Backup #{one.epoch}" if one.epoch else f"Backup {one.id}"
+    restorable = one.state in IN_CATALOG and one.state is not State.CORRUPT
+    values = {
+        "seen": seen,
+        "one": one,
+        "restorable": restorable,
+        "peer_names": peer_names(seen),
+    }
+    return View(BACKUPS, title, "backup.html", values, {"backup": one}, live="live_backup.html")
+
+
+def restores(seen: Seen) -> View:
+    values = {"seen": seen, "rows": seen.restores}
+    return View(
+        RESTORES,
+        "Restores",
+        "restores.html",
+        values,
+        {"restores": seen.restores},
+        live="live_restores.html",
+    )
+
+
+def rebalances(seen: Seen) -> View:
+    values = {"seen": seen, "rows": seen.rebalances, "peer_names": peer_names(seen)}
+    return View(
+        REBALANCES,
+        "Rebalances",
+        "rebalances.html",
+        values,
+        {"rebalances": seen.rebalances},
+        live="live_rebalances.html",
+    )
+
+
+def reshards(seen: Seen) -> View:
+    values = {"seen": seen, "rows": seen.reshards, "peer_names": peer_names(seen)}
+    return View(
+        RESHARDS,
+        "Reshards",
+        "reshards.html",
+        values,
+        {"reshards": seen.reshards},
+        live="live_reshards.html",
+    )
+
+
+def verification(seen: Seen) -> View:
+    checks = [
+        {"epoch": one.epoch, "at": rfc3339(one.at_s), "level": one.level, "good": one.good}
+        for one in seen.checks
+    ]
+    values = {"seen": seen, "matrix": matrix_of(seen.backups, seen.checks)}
+    return View(VERIFICATION, "Verification", "verification.html", values, {"checks": checks})
+
+
+def growth(seen: Seen) -> View:
+    found = growth_of(seen.backups)
+    totals = {
+        "protected": found.protected,
+        "protected_all": found.protected_all,
+        "stored": found.stored,
+        "ratio": found.ratio,
+        "added_per_day": found.per_day,
+        "forecast": found.forecast,
+    }
+    points = [
+        {
+            "at": rfc3339(point.at_s),
+            "epoch": point.epoch,
+            "protected": point.protected_bytes,
+            "stored": point.stored_bytes,
+        }
+        for point in found.points
+    ]
+    values = {"seen": seen, "growth": found}
+    return View(GROWTH, "Growth", "growth.html", values, {"growth": {**totals, "points": points}})
+
+
+def cluster(seen: Seen, placement: Placement | None) -> View:
+    values = {"seen": seen, "placement": placement, "peer_names": peer_names(seen)}
+    content = {
+        "cluster": seen.status,
+        "schedules": seen.schedules,
+        "shards": placement.collections if placement else None,
+    }
+    return View(CLUSTER, "Cluster", "cluster.html", values, content)
+
+
+def audit(seen: Seen, lines: Sequence[Mapping[str, Any]] | None) -> View:
+    """`lines`: newest first; None: this coordinator keeps no file."""
+    shown = None if lines is None else [_audit_row(line) for line in lines]
+    return View(AUDIT, "Audit", "audit.html", {"seen": seen, "lines": shown}, {"lines": lines})
+
+
+def _audit_row(line: Mapping[str, Any]) -> dict[str, str]:
+    names = ("timestamp", "who", "how", "role", "method", "decision", "status")
+    row = {name: str(line.get(name) or "") for name in names}
+    return {**row, "request": msgspec.json.encode(line.get("request") or {}).decode()}
+
+
+def peer_names(seen: Seen) -> dict[int, str]:
+    """The agent of each peer: its name says more than 16 digits."""
+    agents = seen.status.agents if seen.status else ()
+    return {one.peer_id: one.name for one in agents if one.peer_id is not None}

@@ -1,0 +1,1 @@
+"""Status page of a coordinator: its listener, who may read it, and what it keeps in memory."""

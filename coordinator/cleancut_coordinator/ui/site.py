@@ -1,0 +1,57 @@
+"""Site: which view answers which request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from aiohttp import web
+
+from cleancut.core.primitives.errors import CleancutError
+from cleancut.page import routes, views
+from cleancut.page.routes import Page
+from cleancut.page.seen import Seen
+from cleancut.page.views import Placement, View
+from cleancut_coordinator.ui.memory import PageMemory
+from cleancut_coordinator.ui.source import Source
+
+_PLACEMENT_S = 6.0
+_PLAIN: Mapping[Page, Callable[[Seen], View]] = {
+    routes.NOW: views.now,
+    routes.RESTORES: views.restores,
+    routes.REBALANCES: views.rebalances,
+    routes.RESHARDS: views.reshards,
+    routes.VERIFICATION: views.verification,
+    routes.GROWTH: views.growth,
+}
+"""Pages that need nothing but what is in memory."""
+
+
+class Site:
+    """The pages of one coordinator."""
+
+    def __init__(self, source: Source, memory: PageMemory) -> None:
+        self._source, self._memory = source, memory
+
+    async def view(self, page: Page, request: web.Request) -> View:
+        """Raises: NotFound, for what does not exist."""
+        seen = await self._memory.fresh()
+        if page in _PLAIN:
+            return _PLAIN[page](seen)
+        if page is routes.BACKUPS:
+            return views.backups(seen, views.query_of(request.query), seen.at_s)
+        if page is routes.CLUSTER:
+            return views.cluster(seen, await self._placement())
+        if page is routes.AUDIT:
+            return views.audit(seen, await self._source.audit())
+        assert page is routes.BACKUP, page
+        name = request.match_info["name"].removeprefix("#")
+        return views.backup(seen, await self._source.backup(name))
+
+    async def _placement(self) -> Placement | None:
+        """None while Qdrant does not say: the page shows the rest."""
+        try:
+            async with asyncio.timeout(_PLACEMENT_S):
+                return await self._source.placement()
+        except (CleancutError, TimeoutError):
+            return None

@@ -1,0 +1,138 @@
+"""Source of the status page: what it reads of the cluster, of etcd and of the store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from cleancut.api.backups import Backup
+from cleancut.api.cluster import ClusterStatus, DoctorFinding
+from cleancut.api.interface import Api, PageRequest
+from cleancut.api.operations import Operation
+from cleancut.api.rebalances import Rebalance
+from cleancut.api.reshards import Reshard
+from cleancut.api.restores import Restore
+from cleancut.api.schedules import Schedule
+from cleancut.core.protocol.etcd_records import Operation as Recorded
+from cleancut.core.protocol.states import FINAL_STATES, OperationKind, State
+from cleancut.core.verification.damage import LogEntry
+from cleancut.page.views import Placement
+from cleancut.repository.shown_catalog import ShownCatalog, newest_first
+from cleancut.runtime.concurrency import run_all
+from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.leader import requests
+from cleancut_coordinator.ui.audit_file import newest_lines
+from cleancut_coordinator.ui.placement import read_placement
+
+_ALL = PageRequest(size=200)
+_AT_ONCE = 8
+
+
+class Source(Protocol):
+    """Each part is read by itself, so that one that fails does not hide the others."""
+
+    async def running(self) -> tuple[Operation, ...]: ...
+
+    async def status(self) -> ClusterStatus: ...
+
+    async def findings(self) -> tuple[DoctorFinding, ...]: ...
+
+    async def schedules(self) -> tuple[Schedule, ...]: ...
+
+    async def backups(self) -> tuple[tuple[Backup, ...], bool]:
+        """Newest first, and whether these are all."""
+        ...
+
+    async def restores(self) -> tuple[Restore, ...]: ...
+
+    async def rebalances(self) -> tuple[Rebalance, ...]: ...
+
+    async def reshards(self) -> tuple[Reshard, ...]: ...
+
+    def checks(self) -> tuple[LogEntry, ...]:
+        """As the last reading of the backups has found them."""
+        ...
+
+    async def backup(self, name: str) -> Backup:
+        """With the evidence of its shards. Raises: NotFound."""
+        ...
+
+    async def placement(self) -> Placement:
+        """Raises: what Qdrant does."""
+        ...
+
+    async def audit(self) -> list[dict[str, Any]] | None:
+        """Newest first; None: no file is kept."""
+        ...
+
+
+class ClusterSource:
+    """Of the cluster of a coordinator."""
+
+    def __init__(
+        self, context: CoordinatorContext, api: Api, audit_file: Path | None = None
+    ) -> None:
+        self._context, self._api, self._audit_file = context, api, audit_file
+        self._catalog = ShownCatalog(context.store, context.paths)
+
+    async def running(self) -> tuple[Operation, ...]:
+        recorded = await requests.load_all(self._context, *OperationKind)
+        unfinished = [one for one in recorded if one.state not in FINAL_STATES]
+        return tuple(await run_all([partial(self._shown, one) for one in unfinished], _AT_ONCE))
+
+    async def status(self) -> ClusterStatus:
+        return await self._api.cluster.cluster_status()
+
+    async def findings(self) -> tuple[DoctorFinding, ...]:
+        return (await self._api.cluster.diagnose()).findings
+
+    async def schedules(self) -> tuple[Schedule, ...]:
+        return (await self._api.schedules.list_schedules()).schedules
+
+    async def backups(self) -> tuple[tuple[Backup, ...], bool]:
+        await self._catalog.read()
+        kinds = (OperationKind.BACKUP, OperationKind.SEED, OperationKind.IMPORT)
+        recorded = await requests.load_all(self._context, *kinds)
+        others = [one for one in recorded if one.state is not State.COMMITTED]
+        shown: Sequence[Operation] = await run_all(
+            [partial(self._shown, one) for one in others], _AT_ONCE
+        )
+        attempts = [one for one in shown if isinstance(one, Backup)]
+        return newest_first([*self._catalog.backups, *attempts]), self._catalog.complete
+
+    async def restores(self) -> tuple[Restore, ...]:
+        return (await self._api.restores.list_restores(_ALL)).restores
+
+    async def rebalances(self) -> tuple[Rebalance, ...]:
+        return (await self._api.rebalances.list_rebalances(_ALL)).rebalances
+
+    async def reshards(self) -> tuple[Reshard, ...]:
+        return (await self._api.reshards.list_reshards(_ALL)).reshards
+
+    def checks(self) -> tuple[LogEntry, ...]:
+        return self._catalog.checks
+
+    async def backup(self, name: str) -> Backup:
+        return await self._api.backups.get_backup(name)
+
+    async def placement(self) -> Placement:
+        return await read_placement(self._context)
+
+    async def audit(self) -> list[dict[str, Any]] | None:
+        if self._audit_file is None:
+            return None
+        return await asyncio.to_thread(newest_lines, self._audit_file)
+
+    async def _shown(self, one: Recorded) -> Operation:
+        match one.kind:
+            case OperationKind.RESTORE:
+                return await self._api.restores.get_restore(one.id)
+            case OperationKind.REBALANCE:
+                return await self._api.rebalances.get_rebalance(one.id)
+            case OperationKind.RESHARD:
+                return await self._api.reshards.get_reshard(one.id)
+            case _:
+                return await self._api.backups.get_backup(one.id)

@@ -1,0 +1,98 @@
+"""A source of the status page over the API in memory, and a page served from it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from cleancut.api.backups import Backup
+from cleancut.api.cluster import ClusterStatus, DoctorFinding
+from cleancut.api.interface import PageRequest
+from cleancut.api.operations import Operation, is_over
+from cleancut.api.rebalances import Rebalance
+from cleancut.api.reshards import Reshard
+from cleancut.api.restores import Restore
+from cleancut.api.schedules import Schedule
+from cleancut.core.verification.damage import LogEntry
+from cleancut.page.views import Placement
+from cleancut.runtime.clock import SystemClock
+from cleancut.testing.memory_api import MemoryApi
+from cleancut_coordinator.ui.listen import PageListen
+from cleancut_coordinator.ui.memory import PageMemory
+from cleancut_coordinator.ui.server import PageServer, serve_page
+from cleancut_coordinator.ui.site import Site
+
+ALL = PageRequest(size=1000)
+
+
+@dataclass
+class MemorySource:
+    """What `operations` hold, and the verification log."""
+
+    operations: MemoryApi = field(default_factory=MemoryApi)
+    log: Sequence[LogEntry] = ()
+    catalog: Sequence[Backup] = ()
+    audit_lines: list[dict[str, Any]] | None = None
+
+    async def running(self) -> tuple[Operation, ...]:
+        known: list[Operation] = [
+            *self.operations.backups.values(),
+            *self.operations.restores.values(),
+        ]
+        return tuple(one for one in known if not is_over(one))
+
+    async def status(self) -> ClusterStatus:
+        return await self.operations.cluster_status()
+
+    async def findings(self) -> tuple[DoctorFinding, ...]:
+        return (await self.operations.diagnose()).findings
+
+    async def schedules(self) -> tuple[Schedule, ...]:
+        return (await self.operations.list_schedules()).schedules
+
+    async def backups(self) -> tuple[tuple[Backup, ...], bool]:
+        page = await self.operations.list_backups(ALL)
+        return (*page.backups, *self.catalog), True
+
+    async def restores(self) -> tuple[Restore, ...]:
+        return (await self.operations.list_restores(ALL)).restores
+
+    async def rebalances(self) -> tuple[Rebalance, ...]:
+        return (await self.operations.rebalances.list_rebalances(ALL)).rebalances
+
+    async def reshards(self) -> tuple[Reshard, ...]:
+        return (await self.operations.reshards.list_reshards(ALL)).reshards
+
+    def checks(self) -> tuple[LogEntry, ...]:
+        return tuple(self.log)
+
+    async def backup(self, name: str) -> Backup:
+        return await self.operations.get_backup(name)
+
+    async def placement(self) -> Placement:
+        return Placement((7,), {"books": {7: [0, 1]}}, {7: 2}, {7: 0})
+
+    async def audit(self) -> list[dict[str, Any]] | None:
+        return self.audit_lines
+
+
+@asynccontextmanager
+async def served_page(
+    source: MemorySource, listen: PageListen, *, reads: bool = False
+) -> AsyncIterator[str]:
+    """The page's address. It is read once; with `reads`, again and again, as in a coordinator."""
+    memory = PageMemory(source, "main", SystemClock(), structlog.get_logger("test"))
+    await memory.read()
+    server = PageServer(Site(source, memory), memory, listen, "co-0")
+    async with serve_page(server, listen) as address, asyncio.TaskGroup() as group:
+        reading = group.create_task(memory.run()) if reads else None
+        try:
+            yield address
+        finally:
+            if reading is not None:
+                reading.cancel()
