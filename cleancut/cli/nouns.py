@@ -60,6 +60,9 @@ NOUNS = {
         "archive:mark",
         "Name a moment at which no archived shard was written to, such as before a migration.",
     ),
+    "report": Noun(
+        "report:report", "Write a report of a store as one HTML file, without a script."
+    ),
     "reshard": Noun("reshard:reshard", "Change the number of shards of a collection."),
     "restore": Noun("restore:restore", "Restore backups."),
     "schedule": Noun("schedule:schedule", "Show, trigger, pause and resume schedules."),

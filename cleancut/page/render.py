@@ -16,8 +16,11 @@ from cleancut.page import words
 from cleancut.page.growth import chart
 from cleancut.page.routes import NAVIGATION
 from cleancut.page.strip import strip_svg
+from cleancut.page.timeline import attempt_svg, barrier, phases
 
 PACKAGE = "cleancut.page"
+SHOWN_SHARDS = 1000
+"""Of one backup; its JSON has all of them."""
 
 
 def render(template: str, now_s: float, **values: Any) -> str:
@@ -56,11 +59,18 @@ def environment() -> Environment:
         "word": word_of,
         "strip": strip_svg,
         "chart": chart,
+        "attempt": attempt_svg,
+        "barrier": barrier,
+        "phases": phases,
     }
     made.globals |= {
         "navigation": NAVIGATION,
         "version": __version__,
         "percent": words.percent,
+        "href": lambda name: f"/backups/{name}",
+        "in_report": False,
+        "suffix": "",
+        "shown_shards": SHOWN_SHARDS,
         "style": lambda: Markup(static("page.css").decode()),
     }
     return made

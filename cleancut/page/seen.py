@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cleancut.api.backups import Backup
@@ -11,6 +12,7 @@ from cleancut.api.rebalances import Rebalance
 from cleancut.api.reshards import Reshard
 from cleancut.api.restores import Restore
 from cleancut.api.schedules import Schedule
+from cleancut.core.format.timeline import Timeline
 from cleancut.core.verification.damage import LogEntry
 
 
@@ -19,7 +21,7 @@ class Seen:
     """`at_s`: seconds since 1970. `unread`: what could not be read, with the reason: it is shown
     as it was before. `backups`: newest first, without their shards. `running`: operations that are
     not over. `checks`: of the verification log, newest first. `complete`: the catalog was read
-    once. `findings` None: not known."""
+    once. `findings` None: not known. `timelines`: of operations, by their ids."""
 
     cluster: str
     at_s: float = 0.0
@@ -33,4 +35,5 @@ class Seen:
     rebalances: tuple[Rebalance, ...] = ()
     reshards: tuple[Reshard, ...] = ()
     running: tuple[Operation, ...] = ()
-    checks: tuple[LogEntry, ...] = field(default_factory=tuple)
+    checks: tuple[LogEntry, ...] = ()
+    timelines: Mapping[str, Timeline] = field(default_factory=dict)

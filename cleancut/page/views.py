@@ -12,6 +12,7 @@ import msgspec
 from cleancut.api.backups import Backup
 from cleancut.api.state_words import Word, state_of
 from cleancut.api.values import SCHEMA
+from cleancut.core.format.timeline import Timeline
 from cleancut.core.protocol.states import IN_CATALOG, State
 from cleancut.page.growth import growth_of
 from cleancut.page.matrix import matrix_of
@@ -29,7 +30,7 @@ from cleancut.page.routes import (
 )
 from cleancut.page.seen import Seen
 from cleancut.page.strip import strips
-from cleancut.page.words import rfc3339
+from cleancut.page.words import ago, rfc3339, seconds_of
 
 ON_A_PAGE = 50
 _MOST_ON_A_PAGE = 1000
@@ -107,16 +108,27 @@ def document(content: Mapping[str, Any]) -> bytes:
 
 
 def now(seen: Seen) -> View:
-    newest = next((one for one in seen.backups if one.state is State.COMMITTED), None)
-    headline = f"newest backup: #{newest.epoch}" if newest else "no backup"
     return View(
         NOW,
         "Now",
         "now.html",
-        {"seen": seen, "headline": headline, "protected": newest is not None},
+        {"seen": seen, "headline": headline_of(seen), "verdict": verdict_of(seen)},
         {"cluster": seen.status, "findings": seen.findings, "running": seen.running},
         live="live_now.html",
     )
+
+
+def headline_of(seen: Seen) -> str:
+    """The sentence that a page begins with."""
+    newest = next((one for one in seen.backups if one.state is State.COMMITTED), None)
+    if newest is None:
+        return "NOT protected: there is no backup"
+    return f"Newest backup: #{newest.epoch}, {ago(seconds_of(newest.cut_at), seen.at_s)}"
+
+
+def verdict_of(seen: Seen) -> str:
+    """good | bad | unknown."""
+    return "good" if any(one.state is State.COMMITTED for one in seen.backups) else "bad"
 
 
 def backups(seen: Seen, query: Query, now_s: float) -> View:
@@ -143,16 +155,24 @@ def backups(seen: Seen, query: Query, now_s: float) -> View:
     return View(BACKUPS, "Backups", "backups.html", values, content)
 
 
-def backup(seen: Seen, one: Backup) -> View:
+def backup(seen: Seen, one: Backup, timeline: Timeline) -> View:
     title = f"Backup #{one.epoch}" if one.epoch else f"Backup {one.id}"
     restorable = one.state in IN_CATALOG and one.state is not State.CORRUPT
     values = {
         "seen": seen,
         "one": one,
+        "timeline": timeline,
         "restorable": restorable,
         "peer_names": peer_names(seen),
     }
-    return View(BACKUPS, title, "backup.html", values, {"backup": one}, live="live_backup.html")
+    return View(
+        BACKUPS,
+        title,
+        "backup.html",
+        values,
+        {"backup": one, "timeline": timeline},
+        live="live_backup.html",
+    )
 
 
 def restores(seen: Seen) -> View:
@@ -224,7 +244,9 @@ def growth(seen: Seen) -> View:
 
 
 def cluster(seen: Seen, placement: Placement | None) -> View:
-    values = {"seen": seen, "placement": placement, "peer_names": peer_names(seen)}
+    names = peer_names(seen)
+    peers = sorted(placement.peers, key=lambda peer: names.get(peer, "~")) if placement else ()
+    values = {"seen": seen, "placement": placement, "peers": peers, "peer_names": names}
     content = {
         "cluster": seen.status,
         "schedules": seen.schedules,

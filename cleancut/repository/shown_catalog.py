@@ -35,12 +35,13 @@ class _Kept(NamedTuple):
 class ShownCatalog:
     """Backups without their shards, newest first, and the verification log, newest first.
 
-    `complete`: all of the catalog was read once; before, `backups` has the newest ones."""
+    `complete`: all of the catalog was read once; before, `backups` has the newest ones. `damage`:
+    as the last reading found it."""
 
     def __init__(self, store: Store, paths: Paths) -> None:
         self._store, self._paths = store, paths
         self._known: dict[Epoch, _Kept] = {}
-        self._damage = Damage()
+        self.damage = Damage()
         self.checks: tuple[LogEntry, ...] = ()
         self.complete = False
 
@@ -54,7 +55,7 @@ class ShownCatalog:
         the rest follows in the next calls. Raises: what the store does."""
         epochs = await list_epochs(self._store, self._paths)
         checks = await list_checks(self._store, self._paths)
-        self._damage = await read_damage(self._store, self._paths, checks)
+        self.damage = await read_damage(self._store, self._paths, checks)
         self.checks = tuple(sorted(checks, key=lambda one: one.at_s, reverse=True))
         self._known = {epoch: self._known[epoch] for epoch in epochs if epoch in self._known}
         new = [epoch for epoch in reversed(epochs) if epoch not in self._known]
@@ -74,7 +75,7 @@ class ShownCatalog:
         self._known[epoch] = _Kept(shown_group(manifest, with_shards=False), recipes)
 
     def _shown(self, epoch: Epoch, kept: _Kept) -> Backup:
-        damaged = self._damage.affects(epoch, kept.recipes)
+        damaged = self.damage.affects(epoch, kept.recipes)
         if not damaged or kept.backup.state is not State.COMMITTED:
             return kept.backup
         return replace(kept.backup, state=State.DAMAGED)

@@ -18,6 +18,7 @@ from cleancut.api.rebalances import Rebalance
 from cleancut.api.reshards import Reshard
 from cleancut.api.restores import Restore
 from cleancut.api.schedules import Schedule
+from cleancut.core.format.timeline import Timeline
 from cleancut.core.verification.damage import LogEntry
 from cleancut.page.views import Placement
 from cleancut.runtime.clock import SystemClock
@@ -37,14 +38,15 @@ class MemorySource:
     operations: MemoryApi = field(default_factory=MemoryApi)
     log: Sequence[LogEntry] = ()
     catalog: Sequence[Backup] = ()
+    timelines: dict[str, Timeline] = field(default_factory=dict)
     audit_lines: list[dict[str, Any]] | None = None
 
-    async def running(self) -> tuple[Operation, ...]:
+    async def running(self) -> tuple[tuple[Operation, ...], dict[str, Timeline]]:
         known: list[Operation] = [
             *self.operations.backups.values(),
             *self.operations.restores.values(),
         ]
-        return tuple(one for one in known if not is_over(one))
+        return tuple(one for one in known if not is_over(one)), self.timelines
 
     async def status(self) -> ClusterStatus:
         return await self.operations.cluster_status()
@@ -73,6 +75,9 @@ class MemorySource:
 
     async def backup(self, name: str) -> Backup:
         return await self.operations.get_backup(name)
+
+    async def timeline(self, backup: Backup) -> Timeline:
+        return self.timelines.get(backup.id, Timeline())
 
     async def placement(self) -> Placement:
         return Placement((7,), {"books": {7: [0, 1]}}, {7: 2}, {7: 0})

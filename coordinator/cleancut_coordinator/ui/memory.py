@@ -74,8 +74,9 @@ class PageMemory:
         """Reads what is due. Order: repeatable."""
         source, known = self._source, self.seen
         found: dict[str, Any] = {}
-        running = await self._part("running operations", source.running, known.running)
-        found["running"] = running
+        before = (known.running, known.timelines)
+        running, timelines = await self._part("running operations", source.running, before)
+        found |= {"running": running, "timelines": timelines}
         ended = {one.id for one in known.running} != {one.id for one in running}
         due = self._clock.monotonic_s() - self._rest_s >= REST_S
         if due or ended or not known.complete:

@@ -104,11 +104,14 @@ class PageServer:
                 """Again each time: the role may have been taken away. Raises: Denied."""
                 admit(request, page, self._listen)
                 view = await self._site.view(page, request)
-                return render(view.live, self._memory.seen.at_s, **view.values) if view.live else ""
+                return self._fragment(view, request.path) if view.live else ""
 
             return await self._streams.serve(request, fragment)
 
         return handle
+
+    def _fragment(self, view: View, path: str) -> str:
+        return render(view.live, self._memory.seen.at_s, live=path, **view.values)
 
     def _page(self, view: View, request: web.Request, caller: Caller) -> web.Response:
         path = request.path.rstrip("/")

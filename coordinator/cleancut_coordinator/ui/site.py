@@ -7,7 +7,10 @@ from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
+from cleancut.api.backups import Backup
+from cleancut.core.format.timeline import Timeline
 from cleancut.core.primitives.errors import CleancutError
+from cleancut.core.protocol.states import IN_CATALOG
 from cleancut.page import routes, views
 from cleancut.page.routes import Page
 from cleancut.page.seen import Seen
@@ -46,7 +49,18 @@ class Site:
             return views.audit(seen, await self._source.audit())
         assert page is routes.BACKUP, page
         name = request.match_info["name"].removeprefix("#")
-        return views.backup(seen, await self._source.backup(name))
+        one = await self._source.backup(name)
+        return views.backup(seen, one, await self._timeline(seen, one))
+
+    async def _timeline(self, seen: Seen, one: Backup) -> Timeline:
+        """An empty one, if nothing is known: an older version recorded none."""
+        known = seen.timelines.get(one.id)
+        if known is not None or one.state not in IN_CATALOG:
+            return known or Timeline()
+        try:
+            return await self._source.timeline(one)
+        except CleancutError:
+            return Timeline()
 
     async def _placement(self) -> Placement | None:
         """None while Qdrant does not say: the page shows the rest."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,10 +16,13 @@ from cleancut.api.rebalances import Rebalance
 from cleancut.api.reshards import Reshard
 from cleancut.api.restores import Restore
 from cleancut.api.schedules import Schedule
+from cleancut.core.format.timeline import Timeline, timeline_of
+from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_records import Operation as Recorded
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind, State
 from cleancut.core.verification.damage import LogEntry
 from cleancut.page.views import Placement
+from cleancut.repository.catalog import load_group
 from cleancut.repository.shown_catalog import ShownCatalog, newest_first
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.context import CoordinatorContext
@@ -34,7 +37,9 @@ _AT_ONCE = 8
 class Source(Protocol):
     """Each part is read by itself, so that one that fails does not hide the others."""
 
-    async def running(self) -> tuple[Operation, ...]: ...
+    async def running(self) -> tuple[tuple[Operation, ...], Mapping[str, Timeline]]:
+        """Operations that are not over, and the timelines of all that are recorded."""
+        ...
 
     async def status(self) -> ClusterStatus: ...
 
@@ -60,6 +65,10 @@ class Source(Protocol):
         """With the evidence of its shards. Raises: NotFound."""
         ...
 
+    async def timeline(self, backup: Backup) -> Timeline:
+        """Of a backup of the catalog. Raises: NotFound."""
+        ...
+
     async def placement(self) -> Placement:
         """Raises: what Qdrant does."""
         ...
@@ -78,10 +87,13 @@ class ClusterSource:
         self._context, self._api, self._audit_file = context, api, audit_file
         self._catalog = ShownCatalog(context.store, context.paths)
 
-    async def running(self) -> tuple[Operation, ...]:
+    async def running(self) -> tuple[tuple[Operation, ...], Mapping[str, Timeline]]:
         recorded = await requests.load_all(self._context, *OperationKind)
+        now_s = self._context.clock.wall_s()
+        timelines = {str(one.id): timeline_of(one, now_s) for one in recorded if one.traces}
         unfinished = [one for one in recorded if one.state not in FINAL_STATES]
-        return tuple(await run_all([partial(self._shown, one) for one in unfinished], _AT_ONCE))
+        shown = await run_all([partial(self._shown, one) for one in unfinished], _AT_ONCE)
+        return tuple(shown), timelines
 
     async def status(self) -> ClusterStatus:
         return await self._api.cluster.cluster_status()
@@ -117,6 +129,10 @@ class ClusterSource:
 
     async def backup(self, name: str) -> Backup:
         return await self._api.backups.get_backup(name)
+
+    async def timeline(self, backup: Backup) -> Timeline:
+        context = self._context
+        return timeline_of(await load_group(context.store, context.paths, Epoch(backup.epoch)))
 
     async def placement(self) -> Placement:
         return await read_placement(self._context)

@@ -1,0 +1,66 @@
+"""`cleancut report`: the backups of a store as one HTML file, from the store alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from cleancut.cli.settings import Verb, settings_of
+from cleancut.cli.terminal import write_out
+
+if TYPE_CHECKING:
+    from cleancut.core.format.paths import Paths
+    from cleancut.ports.store import Store
+
+
+@click.command(cls=Verb)
+@click.pass_context
+def report(context: click.Context, /) -> None:
+    """Write a report of a store as one HTML file, without a script.
+
+    It needs --store, and shows what the status page shows of backups, checks and growth: to an
+    auditor, or after the loss of the whole cluster.
+    """
+    from cleancut.cli.offline import with_store
+
+    settings = settings_of(context)
+
+    async def rendered(store: Store, paths: Paths) -> str:
+        return await _rendered(store, paths, (settings.store or "").partition("?")[0])
+
+    write_out(with_store(settings, rendered))
+
+
+async def _rendered(store: Store, paths: Paths, url: str) -> str:
+    import time
+
+    from cleancut.api.from_manifest import shown_group
+    from cleancut.core.format.timeline import timeline_of
+    from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
+    from cleancut.core.primitives.ids import Epoch
+    from cleancut.core.protocol.states import IN_CATALOG
+    from cleancut.page.report import DETAILS, report_of
+    from cleancut.page.seen import Seen
+    from cleancut.repository.catalog import load_group
+    from cleancut.repository.shown_catalog import ShownCatalog
+
+    catalog = ShownCatalog(store, paths)
+    while not catalog.complete:
+        await catalog.read()
+    details = []
+    for one in [each for each in catalog.backups if each.state in IN_CATALOG][:DETAILS]:
+        try:
+            manifest = await load_group(store, paths, Epoch(one.epoch))
+        except (Corrupt, NotFound, Refused):
+            continue
+        shown = shown_group(manifest, damage=catalog.damage)
+        details.append((shown, timeline_of(manifest)))
+    seen = Seen(
+        paths.cluster,
+        at_s=time.time(),
+        complete=True,
+        backups=catalog.backups,
+        checks=catalog.checks,
+    )
+    return report_of(seen, details, url)

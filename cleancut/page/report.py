@@ -1,0 +1,44 @@
+"""Report of a store: the pages of its backups as one file, without a script and from the store
+alone. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cleancut.api.backups import Backup
+from cleancut.core.format.timeline import Timeline
+from cleancut.page.growth import growth_of
+from cleancut.page.matrix import matrix_of
+from cleancut.page.render import render
+from cleancut.page.seen import Seen
+from cleancut.page.strip import strips
+from cleancut.page.views import headline_of, verdict_of
+
+MOST = 500
+DETAILS = 10
+"""Backups that are listed, and the newest of them that are shown with their evidence."""
+
+
+def report_of(seen: Seen, details: Sequence[tuple[Backup, Timeline]], store: str) -> str:
+    """One HTML document. `details`: backups with their shards, newest first. `store`: its URL,
+    without credentials."""
+    shown = {one.epoch for one, _ in details}
+
+    def href(name: object) -> str:
+        return f"#backup-{name}" if name in shown else ""
+
+    return render(
+        "report.html",
+        seen.at_s,
+        seen=seen,
+        details=details,
+        store=store,
+        headline=headline_of(seen),
+        verdict=verdict_of(seen),
+        strips=strips(seen.backups, seen.schedules, seen.at_s),
+        matrix=matrix_of(seen.backups, seen.checks),
+        growth=growth_of(seen.backups),
+        most=MOST,
+        peer_names={},
+        href=href,
+    )
