@@ -417,6 +417,12 @@ class Shared:
         file = Path(rule.key_file) if rule.key_file else None
         return KeySource(file, rule.key_command or None, from_environment=False)
 
+    @property
+    def certificates(self) -> dict[str, Path]:
+        """The files of certificates that are given, by their flags."""
+        given = {"etcd-ca": self.etcd_ca, "etcd-cert": self.etcd_cert, "qdrant-ca": self.qdrant_ca}
+        return {flag: path for flag, path in given.items() if path is not None}
+
     def check(self) -> None:
         """Checks names, addresses and the store's URL; nothing is contacted. Raises: Invalid."""
         parse_cluster(self.cluster)

@@ -28,7 +28,7 @@ VALUES = "charts/cleancut/values.yaml"
 README = "charts/cleancut/README.md"
 AGENT_VALUES = "charts/cleancut/files/agent-values.yaml"
 COMPONENT = "charts/kustomize/agent/statefulset.yaml"
-MONITORING = ("alerts.yaml", "dashboard.json")
+MONITORING = ("alerts.yaml", "dashboard.json", "inhibit.yaml")
 FILES, PACKAGED = "charts/cleancut/files", "cleancut/cli/commands"
 _HEAD = """# cleancut's Helm chart
 

@@ -31,11 +31,12 @@ from cleancut.api.restores import Restore, RestorePlan
 from cleancut.api.schedules import Schedule
 from cleancut.api.searches import SearchAnswer
 from cleancut.api.undeletes import Undelete
-from cleancut.api.values import SCHEMA
+from cleancut.api.values import SCHEMA, CommandError
 from cleancut.api.verdicts import Verdict
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference" / "schemas"
 DOCUMENTS: dict[str, tuple[str, Any]] = {
+    "error": ("error", CommandError),
     "backup": ("backup", Backup),
     "backups": ("backups", list[Backup]),
     "evidence": ("evidence", Evidence),

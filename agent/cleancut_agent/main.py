@@ -190,6 +190,7 @@ async def open_agent(
             lambda: free_by_volume(context),
             lambda: context.limits.settings.spill_floor_bytes,
         )
+        metrics.certificates.watch(shared.certificates)
         if context.capture is not None:
             context.capture.count_unproven = metrics.captures.count_unproven
         context.skipped.report = partial(_report_skipped, metrics, log)

@@ -9,6 +9,7 @@ from cleancut.core.archive.following import REASONS
 from cleancut.core.backup.participant import BackupParticipantEffect
 from cleancut.core.format.manifest import CaptureSources
 from cleancut.core.restore.participant import RestoreParticipantEffect
+from cleancut.runtime.certificates import CertificateGauges
 from cleancut.runtime.prometheus import Meter
 from cleancut.store.metered import DONE, FAILED, StoreCounters
 
@@ -141,6 +142,7 @@ class AgentMetrics:
         )
         self.captures = CaptureMeters(self._meter)
         self.archive = ArchiveMeters(self._meter)
+        self.certificates = CertificateGauges(self._meter)
         self.count_request = StoreCounters(self._meter).count
         self._read_disks: Callable[[], dict[str, int]] = dict
         self._read_floor: Callable[[], int | None] = lambda: None
@@ -177,4 +179,5 @@ class AgentMetrics:
         free = self._read_disks().items()
         self._disk_free.show([({"volume": volume}, size_bytes) for volume, size_bytes in free])
         self._floor.show_one(self._read_floor())
+        self.certificates.refresh()
         return self._meter.render()

@@ -77,12 +77,53 @@ class MissingCollection(ApiValue, frozen=True):
     reason: str = ""
 
 
+class PhaseTime(ApiValue, frozen=True):
+    """One phase of an attempt, on the leader's clock."""
+
+    phase: str
+    start_ms: int = 0
+    duration_ms: int = 0
+
+
+class BackupAttempt(ApiValue, frozen=True):
+    """One attempt; see BackupAttempt in backup.proto. `error`: None, unless it failed."""
+
+    epoch: int = 0
+    began_at: str | None = None
+    duration_ms: int | None = None
+    phases: tuple[PhaseTime, ...] = ()
+    error: OperationError | None = None
+
+
+class CollectionBytes(ApiValue, frozen=True):
+    """The shares of one collection in `BackupBytes`."""
+
+    name: str
+    shards: int = 0
+    protected: int = 0
+    new: int = 0
+    stored: int = 0
+
+
+class BackupCheck(ApiValue, frozen=True):
+    """One entry of the verification log. `kind`: verify or drill; `level`: presence, part, all or
+    drill."""
+
+    at: str | None = None
+    kind: str = ""
+    level: str = ""
+    good: bool = False
+
+
 class Backup(ApiValue, frozen=True):
     """One backup operation, and its contents once it is COMMITTED. Times are RFC 3339, UTC.
     `seed`: it is one, and makes no backup.
     `schedule`: the one that asked for it, "" for a user. `holds`: labels that keep it from being
     deleted; not in lists. `damage`: what the store's verification log knows to be damaged.
-    `missing`: collections that could not be backed up; with any, the backup is partial."""
+    `missing`: collections that could not be backed up; with any, the backup is partial.
+    `asked_by`: the client, "" for a schedule. Not in lists: `attempt_history`, the oldest first;
+    `collection_bytes`; `checks`, the newest first; `kept_by`, the rule of retention; `freed_bytes`,
+    what its deletion frees, None if that is unknown."""
 
     id: str
     epoch: int = 0
@@ -103,6 +144,12 @@ class Backup(ApiValue, frozen=True):
     seed: Seed | None = None
     damage: tuple[str, ...] = ()
     missing: tuple[MissingCollection, ...] = ()
+    asked_by: str = ""
+    attempt_history: tuple[BackupAttempt, ...] = ()
+    collection_bytes: tuple[CollectionBytes, ...] = ()
+    checks: tuple[BackupCheck, ...] = ()
+    kept_by: str = ""
+    freed_bytes: int | None = None
 
 
 class BackupPage(ApiValue, frozen=True):

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from cleancut.api.backups import (
     Backup,
+    BackupAttempt,
     BackupBytes,
+    BackupCheck,
+    CollectionBytes,
     Evidence,
     FenceEvidence,
     MissingCollection,
+    PhaseTime,
     ShardEvidence,
 )
 from cleancut.api.values import OperationError
 from cleancut.core.format.manifest import Manifest
+from cleancut.core.format.story import BackupStory
+from cleancut.core.format.timeline import phases_of
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.ids import Epoch
+from cleancut.core.primitives.timestamps import format_time
 from cleancut.core.protocol.fence import FenceFacts
 from cleancut.core.protocol.states import State
-from cleancut.core.verification.damage import NO_DAMAGE, Damage
+from cleancut.core.protocol.trace import Trace
+from cleancut.core.verification.damage import NO_DAMAGE, Damage, LogEntry
 
 _IMPORTED = "was imported from a snapshot"
 
@@ -26,13 +36,17 @@ def shown_group(
 ) -> Backup:
     """The committed backup that `manifest` describes; its consistency is recomputed, not
     believed."""
-    damaged = damage.of(manifest)
+    damaged, story = damage.of(manifest), manifest.story or BackupStory()
     return Backup(
         id=manifest.operation,
         epoch=manifest.epoch,
         state=State.DAMAGED if damaged else State.COMMITTED,
         damage=damaged,
+        created_at=story.asked_at or None,
         cut_at=manifest.cut_at or None,
+        asked_by=story.asked_by,
+        attempt_history=shown_attempts(story.traces) if with_shards else (),
+        collection_bytes=_by_collection(manifest) if with_shards else (),
         collections=tuple(entry.name for entry in manifest.collections),
         warnings=manifest.warnings,
         schedule=manifest.schedule,
@@ -47,6 +61,48 @@ def shown_group(
             streamed=sum(shard.read.streamed_bytes for shard in manifest.shards),
             disk=sum(shard.read.direct_bytes for shard in manifest.shards),
         ),
+    )
+
+
+def shown_attempts(traces: Sequence[Trace]) -> tuple[BackupAttempt, ...]:
+    """What is recorded of each attempt, the oldest first."""
+    return tuple(
+        BackupAttempt(
+            epoch=trace.epoch,
+            began_at=trace.began_at,
+            duration_ms=trace.ended_ms if trace.ended_ms >= 0 else None,
+            phases=tuple(
+                PhaseTime(phase=band.phase, start_ms=band.start_ms, duration_ms=band.duration_ms)
+                for band in phases_of(trace)
+            ),
+            error=OperationError(reason=trace.reason, message=trace.message)
+            if trace.reason
+            else None,
+        )
+        for trace in traces
+    )
+
+
+def _by_collection(manifest: Manifest) -> tuple[CollectionBytes, ...]:
+    return tuple(
+        CollectionBytes(
+            name=entry.name,
+            shards=len(shards),
+            protected=sum(shard.size_bytes for shard in shards),
+            new=sum(shard.new_bytes for shard in shards),
+            stored=sum(shard.stored_bytes for shard in shards),
+        )
+        for entry in manifest.collections
+        for shards in [manifest.shards_of(entry.name)]
+    )
+
+
+def shown_checks(entries: Iterable[LogEntry], epoch: Epoch) -> tuple[BackupCheck, ...]:
+    """Those of one backup, the newest first."""
+    mine = sorted((one for one in entries if one.epoch == epoch), key=lambda one: -one.at_s)
+    return tuple(
+        BackupCheck(at=format_time(one.at_s), kind=one.kind, level=one.level, good=one.good)
+        for one in mine
     )
 
 

@@ -26,10 +26,12 @@ from cleancut.core.protocol.requests import BackupRequest, ImportRequest, SeedRe
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """Part of a list: at most `size` entries, after the page that gave `token`."""
+    """Part of a list: at most `size` entries, after the page that gave `token`. `all`: of backups,
+    also those of the store's history, which were not committed."""
 
     size: int
     token: str = ""
+    all: bool = False
 
 
 class BackupApi(Protocol):

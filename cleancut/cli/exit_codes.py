@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Collection
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
 import click
 
+from cleancut.cli.terminal import errors_are_json, write_err
 from cleancut.core.primitives.errors import (
     CleancutError,
     Corrupt,
@@ -78,19 +80,57 @@ def exit_of_operation(operation: Operation) -> Exit:
 
 def say(text: str) -> None:
     """A line for people, on stderr."""
-    click.echo(visible(text, lines=True), err=True)
+    write_err(visible(text, lines=True))
 
 
 def report_error(error: CleancutError) -> Exit:
     """Writes `error` to stderr; returns the exit code."""
-    report_parts(error.reason, error.message, error.hint)
-    return Exit(error.exit_code)
+    return report_parts(Exit(error.exit_code), error.reason, error.message, error.hint)
 
 
-def report_parts(reason: str, message: str, hint: str) -> None:
-    """Message, hint, and reason for scripts, a line each."""
-    head = click.style("error: ", fg="red", bold=True)
-    click.echo(head + visible(message, lines=True), err=True)
+def report_parts(code: Exit, reason: str, message: str, hint: str) -> Exit:
+    """Message, hint, and reason for scripts: a line each, or all as one line of JSON."""
+    if errors_are_json():
+        _report_json(code, reason, message, hint)
+        return code
+    write_err(click.style("error: ", fg="red", bold=True) + visible(message, lines=True))
     if hint:
         say(f"hint: {hint}")
     say(f"reason: {reason}")
+    return code
+
+
+def report_interrupted(message: str, *hints: str) -> Exit:
+    """Ctrl-C is not an error for people, but is one for scripts that read JSON."""
+    if errors_are_json():
+        _report_json(Exit.INTERRUPTED, "INTERRUPTED", message, "; ".join(hints))
+    else:
+        for line in (message, *(f"hint: {hint}" for hint in hints)):
+            say(line)
+    return Exit.INTERRUPTED
+
+
+def report_usage(error: click.ClickException) -> Exit:
+    """What click says of a command line."""
+    code = Exit.USAGE if isinstance(error, click.UsageError) else Exit(error.exit_code)
+    context = getattr(error, "ctx", None)
+    if not errors_are_json():
+        error.show(text := io.StringIO())
+        write_err(text.getvalue().rstrip("\n"))
+    else:
+        empty = isinstance(error, click.exceptions.NoArgsIsHelpError)
+        message = "a command is missing" if empty else error.format_message()
+        hint = f"see `{context.command_path} --help`" if context is not None else ""
+        _report_json(code, Invalid.reason, message, hint)
+    return code
+
+
+def _report_json(code: Exit, reason: str, message: str, hint: str) -> None:
+    import json
+
+    from msgspec import to_builtins
+
+    from cleancut.api.values import SCHEMA, CommandError
+
+    error = CommandError(int(code), message, hint, reason)
+    write_err(json.dumps({"schema": SCHEMA, "error": to_builtins(error)}))

@@ -12,10 +12,10 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before grpc is loaded: stderr
 import click
 
 from cleancut import __version__
-from cleancut.cli.exit_codes import Exit, report_error, say
+from cleancut.cli.exit_codes import Exit, report_error, report_interrupted, report_usage
 from cleancut.cli.nouns import Root
 from cleancut.cli.settings import load_config, settings_of, shared_options
-from cleancut.cli.terminal import drop_out
+from cleancut.cli.terminal import asked_output, drop_out, follow_output, lost_output, unwritten
 from cleancut.core.primitives.errors import CleancutError
 
 
@@ -45,20 +45,25 @@ root.params.extend(shared_options(inner=False))
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Runs one command line; gives its exit code."""
+    words = sys.argv[1:] if arguments is None else arguments
+    follow_output(asked_output(words, os.environ))
     try:
-        _check_text(sys.argv[1:] if arguments is None else arguments)
-        result = root.main(args=arguments, prog_name="cleancut", standalone_mode=False)
+        _check_text(words)
+        result = root.main(args=words, prog_name="cleancut", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
-        return Exit.USAGE if isinstance(error, click.UsageError) else error.exit_code
+        return report_usage(error)
     except (click.Abort, KeyboardInterrupt):
-        say("interrupted")
-        return Exit.INTERRUPTED
+        return report_interrupted("interrupted")
     except CleancutError as error:
         return report_error(error)
     except BrokenPipeError:
-        drop_out()  # such as help text into `| head`
+        drop_out(sys.stdout)  # such as help text into `| head`
         return Exit.OK
+    except OSError as error:
+        if not lost_output(error):
+            raise
+        drop_out(sys.stdout)
+        return report_error(unwritten(error))
     return int(result or 0)
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from cleancut.api.backups import Backup
-from cleancut.api.from_manifest import shown_corrupt, shown_group
+from cleancut.api.from_manifest import shown_checks, shown_corrupt, shown_group
 from cleancut.cli.exit_codes import say
 from cleancut.cli.render.output import emit_facts
 from cleancut.cli.settings import Settings
@@ -27,14 +27,17 @@ from cleancut.data.output import check_target, new_file
 from cleancut.ports.store import Store
 from cleancut.repository.catalog import CatalogRow, find_group, list_epochs, read_rows
 from cleancut.repository.clusters import find_cluster
+from cleancut.repository.garbage import ReferencedNames
 from cleancut.repository.holds import labels_of
 from cleancut.repository.shards.captured_tar import read_captured
 from cleancut.repository.shards.collection_tar import collection_tar
-from cleancut.repository.verification_log import read_damage
+from cleancut.repository.verification_log import list_checks, read_damage
 from cleancut.runtime.clock import SystemClock
 from cleancut.store.open import open_store
 
 T = TypeVar("T")
+_MAX_GROUPS = 200
+"""More are not read to show one."""
 _KEYED = (
     "warning: the collection has shard keys: Qdrant's API recovers its snapshot as an empty"
     " collection. Start Qdrant with --snapshot FILE:NAME instead"
@@ -90,9 +93,21 @@ def show_backup(settings: Settings, name: str) -> Backup:
             if epoch is None:
                 raise
             shown = shown_corrupt(epoch, error)
-        return replace(shown, holds=await labels_of(store, paths, epoch, time.time()))
+        checks = shown_checks(await list_checks(store, paths), epoch)
+        holds = await labels_of(store, paths, epoch, time.time())
+        freed = await _freed(store, paths, epoch)
+        return replace(shown, holds=holds, checks=checks, freed_bytes=freed)
 
     return with_store(settings, read)
+
+
+async def _freed(store: Store, paths: Paths, epoch: Epoch) -> int | None:
+    """What a deletion would free; None, if that takes too long to find out, or cannot be."""
+    names = ReferencedNames(store, paths)
+    if await names.count_unread() > _MAX_GROUPS:
+        return None
+    await names.groups()
+    return await names.freed_by(epoch)
 
 
 def extract(settings: Settings, selection: ShardSelection, target: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from cleancut.cli.settings import parse_duration
+from cleancut.cli.terminal import answers
 from cleancut.cli.wait import WAIT_S
 from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.timestamps import format_time
@@ -95,7 +95,7 @@ def confirm(question: str, *, yes: bool) -> None:
     """Returns once the user agrees. Raises: UsageError without a terminal; Refused, for a no."""
     if yes:
         return
-    if not sys.stdin.isatty():
+    if not answers():
         raise click.UsageError(f"{question}: confirm with --yes, since stdin is not a terminal")
     if not click.confirm(question, err=True):
         raise Refused("not confirmed; nothing was done", "answer y to go on, or give --yes")

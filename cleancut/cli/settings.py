@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from cleancut.cli.terminal import follow_output
 from cleancut.core.primitives import durations, sizes
 from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import ClusterName, parse_cluster
@@ -148,6 +149,8 @@ def _remember(context: click.Context, option: click.Parameter, value: Any) -> No
         setattr(settings, option.name, value)
         if context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
             settings.flags.add(option.name)
+        if option.name == "output":
+            follow_output(settings.output)
 
 
 def shared_options(*, inner: bool) -> list[click.Parameter]:

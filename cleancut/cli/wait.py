@@ -10,10 +10,17 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from cleancut.cli.exit_codes import Exit, exit_of_operation, report_error, report_parts, say
+from cleancut.cli.exit_codes import (
+    Exit,
+    exit_of_operation,
+    report_error,
+    report_interrupted,
+    report_parts,
+    say,
+)
 from cleancut.cli.render.output import emit
 from cleancut.cli.settings import Settings
-from cleancut.core.primitives.errors import Invalid, TimedOut, Unavailable
+from cleancut.core.primitives.errors import CleancutError, Invalid, TimedOut
 from cleancut.core.protocol.states import State
 
 if TYPE_CHECKING:
@@ -80,8 +87,7 @@ def run_job(settings: Settings, job: Job[Op]) -> Exit:
     try:
         asyncio.run(_follow(settings, job))
     except KeyboardInterrupt:
-        _say_interrupted(job)
-        return Exit.INTERRUPTED
+        return _interrupted(job)
     assert job.last is not None
     if job.shown:
         _show(settings, job.noun, job.last)
@@ -94,7 +100,7 @@ def _show(settings: Settings, noun: str, last: Op) -> None:
 
     try:
         emit(settings.output, noun, last)
-    except Unavailable as error:
+    except CleancutError as error:
         say(f"{headline(noun, last)}; the result was not printed: {error.message}")
 
 
@@ -136,7 +142,8 @@ def _conclude(noun: str, last: Operation, timeout_s: float) -> Exit:
     code = exit_of_operation(last)
     if code is not Exit.OK:
         error = last.error
-        report_parts(
+        return report_parts(
+            code,
             error.reason if error else "FAILED",
             f"{headline(noun, last)}: {error.message if error else 'no reason is recorded'}",
             error.hint if error else "",
@@ -156,18 +163,20 @@ def conclude_cancel(settings: Settings, noun: str, last: Operation, watch: str) 
     return Exit.NEEDS_OPERATOR if last.state is State.NEEDS_OPERATOR else Exit.OK
 
 
-def _say_interrupted(job: Job[Any]) -> None:
+def _interrupted(job: Job[Any]) -> Exit:
     from cleancut.api.state_words import title_of
 
     if job.last is None:
-        say(f"interrupted during the request; the {job.noun} may have been started")
-        say(f"hint: look with {_look(job.noun)}")
-        if job.request_id:
-            say(f"hint: `--request-id {job.request_id}` asks for the same one again")
-        return
-    name = job.last.id
-    say(f"stopped waiting; {job.noun} {title_of(job.last)} continues")
-    say(f"hint: {_again(job.noun, name)} waits again; `cancel` instead of `watch` ends it")
+        again = f"`--request-id {job.request_id}` asks for the same one again"
+        return report_interrupted(
+            f"interrupted during the request; the {job.noun} may have been started",
+            f"look with {_look(job.noun)}",
+            *((again,) if job.request_id else ()),
+        )
+    return report_interrupted(
+        f"stopped waiting; {job.noun} {title_of(job.last)} continues",
+        f"{_again(job.noun, job.last.id)} waits again; `cancel` instead of `watch` ends it",
+    )
 
 
 def _again(noun: str, name: str) -> str:

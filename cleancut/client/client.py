@@ -122,9 +122,15 @@ class Client:
         message = new_message(backups.GetBackupRequest, id=name)
         return await self._one(lambda c: BackupServiceStub(c).GetBackup, message, Backup)
 
-    async def list_backups(self, page_size: int = 0, page_token: str = "") -> BackupPage:
+    async def list_backups(
+        self, page_size: int = 0, page_token: str = "", *, with_history: bool = False
+    ) -> BackupPage:
+        """`with_history`: also those that failed over 48 h ago."""
         message = new_message(
-            backups.ListBackupsRequest, page_size=page_size, page_token=page_token
+            backups.ListBackupsRequest,
+            page_size=page_size,
+            page_token=page_token,
+            all=with_history,
         )
         answer = await self._link.call(lambda c: BackupServiceStub(c).ListBackups, message)
         return from_message(answer, BackupPage)

@@ -39,6 +39,8 @@ from cleancut.runtime.concurrency import run_all
 
 HOLD_MARGIN_S = 3600.0
 """Clocks of the writers of holds may differ by this much."""
+MAX_READ = 2000
+"""Recipes that are read to say what one deletion frees."""
 _AT_ONCE = 8
 _PART = 256
 
@@ -131,6 +133,32 @@ class ReferencedNames:
             hurt = damage.affects(epoch, one.recipes) or not damage.objects.isdisjoint(named)
             found[epoch] = one._replace(facts=one.facts._replace(damaged=hurt))
         return found
+
+    async def count_unread(self) -> int:
+        """How many groups `groups` would read. Raises: what the store does."""
+        epochs = await read_epochs(self._store, self._paths)
+        return len(set(epochs.groups) - self._groups.keys())
+
+    async def freed_by(self, epoch: Epoch) -> int | None:
+        """The bytes of packs that this group alone names: what its deletion frees. None, if
+        something that any group names cannot be read, or there are too many groups to read them
+        all for this. Order: after `groups`. Raises: what the store does."""
+        mine = self._groups.get(epoch)
+        unknown = {d for one in self._groups.values() for d in one.recipes} - self._named.keys()
+        if mine is None or self._unreadable or len(unknown) > MAX_READ:
+            return None
+        if await self._read_recipes({d for one in self._groups.values() for d in one.recipes}):
+            return None
+        others = {
+            digest
+            for other, one in self._groups.items()
+            if other != epoch
+            for digest in one.recipes
+        }
+        kept = {use.pack for digest in others for use in self._uses[digest]}
+        only = {use.pack for digest in mine.recipes for use in self._uses[digest]} - kept
+        stats = [partial(self._store.stat, self._paths.pack(pack)) for pack in sorted(only)]
+        return sum(info.size_bytes for info in await run_all(stats, _AT_ONCE) if info is not None)
 
     @property
     def unreadable(self) -> tuple[Epoch, ...]:

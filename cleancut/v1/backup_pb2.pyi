@@ -134,7 +134,7 @@ class Seed(_message.Message):
     def __init__(self, streams: _Optional[int] = ..., shards: _Optional[int] = ..., read: _Optional[int] = ...) -> None: ...
 
 class Backup(_message.Message):
-    __slots__ = ("id", "epoch", "state", "created_at", "cut_at", "ended_at", "collections", "evidence", "bytes", "error", "attempt", "attempts", "progress", "warnings", "schedule", "holds", "seed", "damage", "missing")
+    __slots__ = ("id", "epoch", "state", "created_at", "cut_at", "ended_at", "collections", "evidence", "bytes", "error", "attempt", "attempts", "progress", "warnings", "schedule", "holds", "seed", "damage", "missing", "asked_by", "attempt_history", "collection_bytes", "checks", "kept_by", "freed_bytes")
     ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -154,6 +154,12 @@ class Backup(_message.Message):
     SEED_FIELD_NUMBER: _ClassVar[int]
     DAMAGE_FIELD_NUMBER: _ClassVar[int]
     MISSING_FIELD_NUMBER: _ClassVar[int]
+    ASKED_BY_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_HISTORY_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CHECKS_FIELD_NUMBER: _ClassVar[int]
+    KEPT_BY_FIELD_NUMBER: _ClassVar[int]
+    FREED_BYTES_FIELD_NUMBER: _ClassVar[int]
     id: str
     epoch: int
     state: BackupState
@@ -173,7 +179,63 @@ class Backup(_message.Message):
     seed: Seed
     damage: _containers.RepeatedScalarFieldContainer[str]
     missing: _containers.RepeatedCompositeFieldContainer[MissingCollection]
-    def __init__(self, id: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[_Union[BackupState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cut_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collections: _Optional[_Iterable[str]] = ..., evidence: _Optional[_Union[Evidence, _Mapping]] = ..., bytes: _Optional[_Union[BackupBytes, _Mapping]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., attempt: _Optional[int] = ..., attempts: _Optional[int] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., schedule: _Optional[str] = ..., holds: _Optional[_Iterable[str]] = ..., seed: _Optional[_Union[Seed, _Mapping]] = ..., damage: _Optional[_Iterable[str]] = ..., missing: _Optional[_Iterable[_Union[MissingCollection, _Mapping]]] = ...) -> None: ...
+    asked_by: str
+    attempt_history: _containers.RepeatedCompositeFieldContainer[BackupAttempt]
+    collection_bytes: _containers.RepeatedCompositeFieldContainer[CollectionBytes]
+    checks: _containers.RepeatedCompositeFieldContainer[BackupCheck]
+    kept_by: str
+    freed_bytes: int
+    def __init__(self, id: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[_Union[BackupState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cut_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collections: _Optional[_Iterable[str]] = ..., evidence: _Optional[_Union[Evidence, _Mapping]] = ..., bytes: _Optional[_Union[BackupBytes, _Mapping]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., attempt: _Optional[int] = ..., attempts: _Optional[int] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., schedule: _Optional[str] = ..., holds: _Optional[_Iterable[str]] = ..., seed: _Optional[_Union[Seed, _Mapping]] = ..., damage: _Optional[_Iterable[str]] = ..., missing: _Optional[_Iterable[_Union[MissingCollection, _Mapping]]] = ..., asked_by: _Optional[str] = ..., attempt_history: _Optional[_Iterable[_Union[BackupAttempt, _Mapping]]] = ..., collection_bytes: _Optional[_Iterable[_Union[CollectionBytes, _Mapping]]] = ..., checks: _Optional[_Iterable[_Union[BackupCheck, _Mapping]]] = ..., kept_by: _Optional[str] = ..., freed_bytes: _Optional[int] = ...) -> None: ...
+
+class PhaseTime(_message.Message):
+    __slots__ = ("phase", "start_ms", "duration_ms")
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    START_MS_FIELD_NUMBER: _ClassVar[int]
+    DURATION_MS_FIELD_NUMBER: _ClassVar[int]
+    phase: str
+    start_ms: int
+    duration_ms: int
+    def __init__(self, phase: _Optional[str] = ..., start_ms: _Optional[int] = ..., duration_ms: _Optional[int] = ...) -> None: ...
+
+class BackupAttempt(_message.Message):
+    __slots__ = ("epoch", "began_at", "duration_ms", "phases", "error")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    BEGAN_AT_FIELD_NUMBER: _ClassVar[int]
+    DURATION_MS_FIELD_NUMBER: _ClassVar[int]
+    PHASES_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    began_at: _timestamp_pb2.Timestamp
+    duration_ms: int
+    phases: _containers.RepeatedCompositeFieldContainer[PhaseTime]
+    error: _common_pb2.OperationError
+    def __init__(self, epoch: _Optional[int] = ..., began_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., duration_ms: _Optional[int] = ..., phases: _Optional[_Iterable[_Union[PhaseTime, _Mapping]]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ...) -> None: ...
+
+class CollectionBytes(_message.Message):
+    __slots__ = ("name", "shards", "protected", "new", "stored")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_FIELD_NUMBER: _ClassVar[int]
+    PROTECTED_FIELD_NUMBER: _ClassVar[int]
+    NEW_FIELD_NUMBER: _ClassVar[int]
+    STORED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    shards: int
+    protected: int
+    new: int
+    stored: int
+    def __init__(self, name: _Optional[str] = ..., shards: _Optional[int] = ..., protected: _Optional[int] = ..., new: _Optional[int] = ..., stored: _Optional[int] = ...) -> None: ...
+
+class BackupCheck(_message.Message):
+    __slots__ = ("at", "kind", "level", "good")
+    AT_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    GOOD_FIELD_NUMBER: _ClassVar[int]
+    at: _timestamp_pb2.Timestamp
+    kind: str
+    level: str
+    good: bool
+    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[str] = ..., level: _Optional[str] = ..., good: _Optional[bool] = ...) -> None: ...
 
 class MissingCollection(_message.Message):
     __slots__ = ("name", "reason")
@@ -266,12 +328,14 @@ class GetBackupResponse(_message.Message):
     def __init__(self, backup: _Optional[_Union[Backup, _Mapping]] = ...) -> None: ...
 
 class ListBackupsRequest(_message.Message):
-    __slots__ = ("page_size", "page_token")
+    __slots__ = ("page_size", "page_token", "all")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    ALL_FIELD_NUMBER: _ClassVar[int]
     page_size: int
     page_token: str
-    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    all: bool
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., all: _Optional[bool] = ...) -> None: ...
 
 class ListBackupsResponse(_message.Message):
     __slots__ = ("backups", "next_page_token")

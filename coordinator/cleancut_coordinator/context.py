@@ -13,6 +13,7 @@ from cleancut.core.maintenance.notify_rules import Notify
 from cleancut.core.maintenance.retention import KEEP_EVERYTHING, Policy
 from cleancut.core.maintenance.schedule import Schedules
 from cleancut.core.maintenance.stores import StoreRule
+from cleancut.core.maintenance.stories import KEPT_S
 from cleancut.core.primitives.errors import NotFound
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.etcd_records import Bounds
@@ -30,11 +31,12 @@ from cleancut.store.key_source import NO_KEYS, KeySource
 @dataclass(frozen=True, slots=True)
 class GcSettings:
     """`every_s` 0: only when it is asked for. `grace_s`: what is marked for deletion stays so long
-    at least."""
+    at least. `stories_s`: how long stories of operations stay in the store."""
 
     retention: Policy = KEEP_EVERYTHING
     grace_s: float = GRACE_S
     every_s: float = 3600.0
+    stories_s: float = KEPT_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from cleancut.core.maintenance.notify_rules import Notify, check_notified
 from cleancut.core.maintenance.retention import MAX_EXPIRE_SHARE, Policy
 from cleancut.core.maintenance.schedule import Schedules
 from cleancut.core.maintenance.stores import StoreRule, check_targets
+from cleancut.core.maintenance.stories import KEPT_S
 from cleancut.core.primitives.errors import CleancutError, Invalid
 from cleancut.core.primitives.ids import parse_agent, parse_cluster
 from cleancut.core.protocol.etcd_keys import Keys
@@ -173,6 +174,14 @@ class Rules:
     help="How long what nothing names stays in the store at least.",
 )
 @click.option(
+    "--history-for",
+    type=Duration(min=0.0),
+    default=KEPT_S,
+    show_default="400d",
+    metavar="DURATION",
+    help="How long the history of restores, failed backups and the like stays in the store.",
+)
+@click.option(
     "--max-expire-share",
     type=click.FloatRange(0.0, 1.0),
     default=MAX_EXPIRE_SHARE,
@@ -213,6 +222,7 @@ def rules_of(file: click.Context, flags: dict[str, Any]) -> Rules:
         retention=Policy(read_retention(file), own, frozenset(schedules), share),
         grace_s=flags["garbage_grace"],
         every_s=flags["gc_every"],
+        stories_s=flags["history_for"],
     )
     cut_s: float = flags["cut_bound"]
     bounds = Bounds(
@@ -288,6 +298,7 @@ async def open_coordinator(
     cluster, name = parse_cluster(shared.cluster), parse_agent(flags["name"])
     async with AsyncExitStack() as stack:
         metrics = CoordinatorMetrics(cluster, tuple(rules.notify))
+        metrics.certificates.watch(_certificates(shared, flags))
         opened = open_store(shared.store, clock, shared.key_source)
         counted = InstrumentedStore(opened, metrics.count_request)
         stack.push_async_callback(counted.close)
@@ -345,6 +356,12 @@ async def open_coordinator(
             log.info("status page", address=address, tls=page.tls is not None)
         process.address = flags["advertise"] or process.listening
         yield process
+
+
+def _certificates(shared: Shared, flags: dict[str, Any]) -> dict[str, Path]:
+    """The files of certificates, by their flags."""
+    served = {"grpc-ca": flags["grpc_ca"], "grpc-cert": flags["grpc_cert"]}
+    return shared.certificates | {flag: path for flag, path in served.items() if path is not None}
 
 
 def _open_copy(shared: Shared, rule: StoreRule, clock: Clock) -> CopyStore:

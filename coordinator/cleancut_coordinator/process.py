@@ -37,6 +37,7 @@ from cleancut_coordinator.maintenance.copy_collector import CopyCollector
 from cleancut_coordinator.maintenance.garbage_collector import GarbageCollector
 from cleancut_coordinator.maintenance.notifier import Notifier
 from cleancut_coordinator.maintenance.scheduler import Scheduler
+from cleancut_coordinator.maintenance.story_keeper import StoryKeeper
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 from cleancut_coordinator.monitoring.collector import MetricsCollector
 from cleancut_coordinator.monitoring.peer_observer import PeerObserver
@@ -154,6 +155,7 @@ async def _serve_term(process: CoordinatorProcess) -> None:
                 group.create_task(observer.run())
                 group.create_task(planner.run())
                 group.create_task(marks.run())
+                group.create_task(StoryKeeper(context, token, log).run())
                 group.create_task(renew_holds(context, log))
                 if context.notify:
                     notifier = Notifier(context, token, metrics=metrics.notified, log=log)

@@ -25,6 +25,7 @@ from cleancut.daemon_settings import (
 from cleancut_agent.main import cli as agent
 from cleancut_coordinator.main import cli as coordinator
 from cleancut_solo.main import cli as solo
+from tests.tidy.command_lines import parse
 from tests.tidy.test_words import BANNED
 from tests.tidy.tree import ROOT, files, text_of
 
@@ -81,19 +82,8 @@ WITH_COMMANDS = [path for path in pages() if path != "CHANGELOG.md" and typed(pa
 def test_commands_of_a_page_can_be_typed(path: str) -> None:
     """Each is parsed as the program parses it, flags included."""
     for line in typed(path):
-        command: click.Command = root
         plain = line.partition(" > ")[0].partition(" | ")[0].replace("PEER_ID", "7")
-        words = shlex.split(plain.replace("$(uuidgen)", "7").removesuffix(" ..."))
-        while True:
-            context = command.make_context(command.name, list(words))
-            if not isinstance(command, click.Group):
-                break
-            _, command, words = command.resolve_command(
-                context, context._protected_args + context.args
-            )
-        assert not isinstance(command, click.Group), line
-        if command.name == "solo":
-            solo.make_parser(click.Context(solo)).parse_args(list(context.params["arguments"]))
+        parse(shlex.split(plain.replace("$(uuidgen)", "7").removesuffix(" ...")))
 
 
 def snippets(path: str) -> list[str]:

@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.tidy.command_lines import parse
 from tests.tidy.tree import ROOT, files, text_of
 from tools.gen_metrics_reference import DEBUGGING, names_in, panels, programs, uses
 
 RULES = "charts/cleancut/files/alerts.yaml"
 DASHBOARD = "charts/cleancut/files/dashboard.json"
+INHIBITS = "charts/cleancut/files/inhibit.yaml"
+PARTS = ("source_matchers", "target_matchers")
 SECTIONS = ["Meaning", "Impact", "Diagnosis", "Fix", "Silence"]
 NAMES = {metric.name for metrics in programs().values() for metric in metrics}
 METRIC = re.compile(r"cleancut_(?!(?:agent|coordinator|devcluster|solo)\b)[a-z_]*[a-z]")
@@ -94,13 +97,46 @@ def test_an_alert_says_what_it_is_and_what_to_do(rule: dict[str, Any]) -> None:
     name, notes = rule["alert"], rule["annotations"]
     assert name.startswith("Cleancut")
     assert rule["labels"]["severity"] in {"critical", "warning"}
-    assert set(notes) == {"summary", "description", "runbook_url"}
+    assert set(notes) == {"summary", "description", "action", "runbook_url"}
     assert notes["runbook_url"] == f"docs/runbooks/{name}.md"
     assert (ROOT / notes["runbook_url"]).exists()
     assert "{{ $labels.cluster }}" in notes["summary"] or name == "CleancutMetricsAbsent"
     assert f"[{name}](../runbooks/{name}.md) | {rule['labels']['severity']}" in text_of(
         "docs/how-to/monitoring.md"
     )
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: str(rule["alert"]))
+def test_the_action_of_an_alert_can_be_typed(rule: dict[str, Any]) -> None:
+    """Labels stand for names that the command takes."""
+    line = re.sub(r"\{\{ \$labels\.(\w+) \}\}", _label_value, rule["annotations"]["action"])
+    program, *words = line.split()
+    assert program == "cleancut"
+    parse(words)
+
+
+def _label_value(found: re.Match[str]) -> str:
+    return "drill" if found[1] == "kind" else "nightly"
+
+
+def test_inhibition_rules_name_alerts_that_exist_and_hold_no_severe_one_back() -> None:
+    """A cause holds back its consequences; none of them is more severe than the cause."""
+    severity = {rule["alert"]: rule["labels"]["severity"] for rule in rules()}
+    inhibits = yaml.safe_load(text_of(INHIBITS))["inhibit_rules"]
+    named = [[_alerts_of(one[part]) for part in PARTS] for one in inhibits]
+    for sources, targets in named:
+        assert not sources & targets
+        for source in sources:
+            if severity[source] == "warning":
+                assert {severity[target] for target in targets} == {"warning"}
+    assert all({"cluster", "namespace"} <= set(one["equal"]) for one in inhibits)
+
+
+def _alerts_of(matchers: list[str]) -> set[str]:
+    (matcher,) = matchers
+    name, names = re.split(r" =~? ", matcher)
+    assert name == "alertname"
+    return set(names.strip('"').split("|"))
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: str(rule["alert"]))

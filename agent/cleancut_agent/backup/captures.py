@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cleancut.core.format.keeping import KeepableMembers
-from cleancut.core.format.manifest import CaptureSources
+from cleancut.core.format.manifest import CaptureSources, ShardTimes
 from cleancut.core.format.partial_recipe import PartialRecipe
 from cleancut.core.format.recipe import Recipe
 from cleancut.core.maintenance.garbage import SEED_KEPT_S
 from cleancut.core.primitives.errors import CleancutError, Denied, Invalid, NotFound, Refused
-from cleancut.core.primitives.ids import Epoch
+from cleancut.core.primitives.ids import Epoch, ShardId
 from cleancut.core.protocol.etcd_records import ShardTask
 from cleancut.core.protocol.requests import STREAMS_TO_OPEN
 from cleancut.repository.packs.pack_writer import PackWriter, share_bytes
@@ -61,10 +61,12 @@ class Stream:
 
 
 class Stored(NamedTuple):
-    """A stored shard; `sources`: what came from where, unless all of it was streamed."""
+    """A stored shard; `sources`: what came from where, unless all of it was streamed. `times`: how
+    long it took."""
 
     shard: CapturedShard
     sources: CaptureSources | None = None
+    times: ShardTimes | None = None
 
 
 class Captures:
@@ -98,6 +100,7 @@ class Captures:
         self._stored: asyncio.Future[list[Stored]] = asyncio.get_running_loop().create_future()
         self._packs: PackWriter | None = None
         self._chunk_bytes = 0
+        self._read_s: dict[tuple[str, ShardId], float] = {}
         self.read_bytes = 0
         """Bytes of tar read so far, over all shards."""
         self.expected_bytes = 0
@@ -160,6 +163,16 @@ class Captures:
         return results
 
     async def _capture(self, packs: PackWriter, stream: Stream) -> Stored:
+        began_s, task = self._context.clock.monotonic_s(), stream.task
+        stored = await self._capture_shard(packs, stream)
+        ended_s = self._context.clock.monotonic_s()
+        read_s = self._read_s.pop((task.collection, task.shard_id), ended_s)
+        times = ShardTimes(
+            read_ms=round((read_s - began_s) * 1000), total_ms=round((ended_s - began_s) * 1000)
+        )
+        return stored._replace(times=times)
+
+    async def _capture_shard(self, packs: PackWriter, stream: Stream) -> Stored:
         task = stream.task
         async with AsyncExitStack() as stack:
             turn = await stack.enter_async_context(self._turn_to_open())
@@ -184,7 +197,7 @@ class Captures:
         keepable = KeepableMembers(parent, self._unknown)
         if not all(one.path in keepable for one in parent.members if one.path):
             return Stored(await self._store(packs, stream, self._parents_tar(stream.task), turn))
-        kept = self._counted(kept_with_log(parent, log), parent.sizes())
+        kept = self._counted(kept_with_log(parent, log), parent.sizes(), stream.task)
         shard = await self._capture_pieces(packs, stream, kept, turn, hashed=False)
         if self._context.capture is not None:
             rolled = self._context.capture.rolled
@@ -201,7 +214,7 @@ class Captures:
         hashed: bool = True,
         sizes: Mapping[str, int] | None = None,
     ) -> CapturedShard:
-        chunks = self._counted(chunks, sizes or {})
+        chunks = self._counted(chunks, sizes or {}, stream.task)
         pieces = with_log(chunks, stream.log) if stream.log else chunks
         return await self._capture_pieces(packs, stream, pieces, turn, hashed=hashed)
 
@@ -314,7 +327,7 @@ class Captures:
             self._partials.put(made)
 
     async def _counted(
-        self, chunks: AsyncIterator[bytes | KeptMember], sizes: Mapping[str, int]
+        self, chunks: AsyncIterator[bytes | KeptMember], sizes: Mapping[str, int], task: ShardTask
     ) -> AsyncIterator[bytes | KeptMember]:
         """`sizes`: of the members that may be kept; they count as read."""
         async for chunk in chunks:
@@ -323,6 +336,7 @@ class Captures:
             else:
                 self.read_bytes += len(chunk)
             yield chunk
+        self._read_s[task.collection, task.shard_id] = self._context.clock.monotonic_s()
 
     @asynccontextmanager
     async def _turn_to_open(self) -> AsyncIterator[Callable[[], None]]:

@@ -431,6 +431,7 @@ class AgentBackupEffects:
             shard_key=task.shard_key,
             reused=stored is None,
             sources=stored.sources if stored else None,
+            times=stored.times if stored else None,
         )
 
 

@@ -145,16 +145,26 @@ def create(
 
 @backup.command("list")
 @limit_option
+@click.option(
+    "--all",
+    "all_",
+    is_flag=True,
+    help="Also backups that failed or were canceled over 48 h ago, from the store's history.",
+)
 @click.pass_context
-def list_(context: click.Context, /, limit: int) -> None:
+def list_(context: click.Context, /, limit: int, all_: bool) -> None:
     """List backups, newest first."""
     from cleancut.cli import offline
 
     settings = settings_of(context)
     if settings.offline:
         found = offline.list_backups(settings, limit)
+        if all_:
+            from cleancut.cli.offline_history import with_failed
+
+            found = with_failed(settings, found, limit)
     else:
-        page = ask(settings, lambda client: client.list_backups(limit))
+        page = ask(settings, lambda client: client.list_backups(limit, with_history=all_))
         found = list(page.backups)
         if page.next_page_token:
             say(f"only the newest {len(found)} are shown; use --limit to show more")

@@ -5,7 +5,6 @@ A command is one whole line, however long, so that it can be pasted.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from cleancut.cli.exit_codes import Exit, say
 from cleancut.cli.options import confirm, yes_option
 from cleancut.cli.render.output import document
 from cleancut.cli.settings import Verb, settings_of
-from cleancut.cli.terminal import write_out
+from cleancut.cli.terminal import answers, write_out
 from cleancut.cli.wait import ask
 from cleancut.core.primitives.visible import visible
 
@@ -65,7 +64,7 @@ def forget_peer(
     import msgspec
 
     settings = settings_of(context)
-    if not yes and sys.stdin.isatty():
+    if not yes and answers():
         shown = ask(
             settings,
             lambda client: client.forget_peer(

@@ -41,18 +41,28 @@ def _kubernetes(command: Any) -> Any:
 @click.command(cls=Verb)
 @click.option(
     "--kind",
-    type=click.Choice(["rules", "PrometheusRule"]),
+    type=click.Choice(["rules", "PrometheusRule", "inhibit-rules"]),
     default="rules",
     show_default=True,
-    help="A rule file of Prometheus, or the resource of its operator.",
+    help="A rule file of Prometheus, the resource of its operator, or inhibition rules for"
+    " Alertmanager.",
+)
+@click.option(
+    "--runbook-base",
+    default="",
+    metavar="URL",
+    help="Address of the folder of runbooks, for links.  [default: a path in the repository]",
 )
 @_kubernetes
 @click.pass_context
-def alerts(context: click.Context, /, kind: str, **of_resource: Any) -> None:
+def alerts(context: click.Context, /, kind: str, runbook_base: str, **of_resource: Any) -> None:
     """Print the alerting rules of this version. Prometheus loads them without changes."""
     import yaml
 
-    text = (FILES / "alerts.yaml").read_text(encoding="utf-8")
+    inhibits = kind == "inhibit-rules"
+    text = (FILES / ("inhibit.yaml" if inhibits else "alerts.yaml")).read_text(encoding="utf-8")
+    if runbook_base:
+        text = _linked(text, runbook_base)
     metadata = _metadata(kind == "PrometheusRule", kind, **of_resource)
     spec = yaml.safe_load(text)
     resource = {
@@ -61,10 +71,10 @@ def alerts(context: click.Context, /, kind: str, **of_resource: Any) -> None:
         "metadata": metadata,
         "spec": spec,
     }
-    shown = spec if kind == "rules" else resource
+    shown = resource if kind == "PrometheusRule" else spec
     if settings_of(context).output == "json":
         document("json", {"alerts": shown})
-    elif kind == "rules":
+    elif kind != "PrometheusRule":
         write_out(text)
     else:
         write_out(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=1000))
@@ -105,6 +115,14 @@ def dashboard(context: click.Context, /, kind: str, **of_resource: Any) -> None:
         document("json", {"dashboard": resource})
     else:
         write_out(yaml.safe_dump(resource, sort_keys=False, allow_unicode=True, width=1000))
+
+
+def _linked(text: str, base: str) -> str:
+    """The rules with links to runbooks below `base`. Raises: Invalid."""
+    if not base.startswith(("http://", "https://")) or not base.isprintable() or " " in base:
+        raise Invalid(f"invalid --runbook-base {base!r}", "write https://HOST/PATH")
+    folder = base.rstrip("/").replace("\\", "\\\\")
+    return re.sub(r"(runbook_url: )docs/runbooks", rf"\g<1>{folder}", text)
 
 
 def _metadata(

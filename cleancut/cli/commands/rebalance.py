@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -11,11 +10,14 @@ from cleancut.cli.exit_codes import Exit, report_error
 from cleancut.cli.options import confirm, request_id_option, wait_options, yes_option
 from cleancut.cli.render.output import emit, emit_many
 from cleancut.cli.settings import Settings, Verb, settings_of
+from cleancut.cli.terminal import answers
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
 from cleancut.core.primitives.errors import Refused
 
 if TYPE_CHECKING:
     from cleancut.api.rebalances import Rebalance, RebalanceOptions, RebalancePlan
+
+_LISTED = 50
 
 
 @click.command(cls=Verb)
@@ -91,7 +93,7 @@ def rebalance(
         return run_job(settings, _job(watch, timeout_s))
     if cancel:
         return _cancel(settings, cancel, yes=yes)
-    if not yes and sys.stdin.isatty():
+    if not yes and answers():
         made = _plan(settings, options)
         plan_digest = plan_digest or made.digest
         print_table(Console(stderr=True), rebalance_plan(made))
@@ -121,13 +123,25 @@ def follow_after(settings: Settings, name: str, timeout_s: float) -> Exit:
 
 
 def _list(settings: Settings) -> Exit:
+    if settings.offline:
+        from cleancut.cli.offline_history import list_ended
+
+        found = list_ended(settings, "rebalance", _LISTED)
+        emit_many(settings.output, "rebalances", found)
+        return Exit.OK
     page = ask(settings, lambda client: client.list_rebalances())
     emit_many(settings.output, "rebalances", page.rebalances)
     return Exit.OK
 
 
 def _show(settings: Settings, name: str) -> Exit:
-    emit(settings.output, "rebalance", ask(settings, lambda client: client.get_rebalance(name)))
+    if settings.offline:
+        from cleancut.cli.offline_history import show_ended
+
+        found = show_ended(settings, "rebalance", name)
+    else:
+        found = ask(settings, lambda client: client.get_rebalance(name))
+    emit(settings.output, "rebalance", found)
     return Exit.OK
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -18,6 +17,7 @@ from cleancut.cli.options import (
 )
 from cleancut.cli.render.output import emit, emit_many
 from cleancut.cli.settings import Noun, Settings, Verb, settings_of
+from cleancut.cli.terminal import answers
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
 from cleancut.core.primitives.errors import Refused
 
@@ -101,7 +101,7 @@ def start(
 
     settings = settings_of(context)
     options = ReshardOptions(collection=collection, shards=shards, shard_key=shard_key)
-    if not yes and sys.stdin.isatty():
+    if not yes and answers():
         made = _plan(settings, options)
         plan_digest = plan_digest or made.digest
         print_table(Console(stderr=True), reshard_plan(made))
@@ -120,6 +120,12 @@ def start(
 def list_(context: click.Context, /, limit: int) -> None:
     """List reshards, newest first."""
     settings = settings_of(context)
+    if settings.offline:
+        from cleancut.cli.offline_history import list_ended
+
+        found = list_ended(settings, "reshard", limit)
+        emit_many(settings.output, "reshards", found)
+        return
     page = ask(settings, lambda client: client.list_reshards(limit))
     if page.next_page_token:
         say(f"only the newest {len(page.reshards)} are shown; use --limit to show more")
@@ -132,7 +138,13 @@ def list_(context: click.Context, /, limit: int) -> None:
 def show(context: click.Context, /, reshard_id: str) -> None:
     """Show a reshard."""
     settings = settings_of(context)
-    emit(settings.output, "reshard", ask(settings, lambda client: client.get_reshard(reshard_id)))
+    if settings.offline:
+        from cleancut.cli.offline_history import show_ended
+
+        found = show_ended(settings, "reshard", reshard_id)
+    else:
+        found = ask(settings, lambda client: client.get_reshard(reshard_id))
+    emit(settings.output, "reshard", found)
 
 
 @reshard.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from cleancut.cli.options import (
 )
 from cleancut.cli.render.output import emit, emit_many
 from cleancut.cli.settings import Noun, Settings, settings_of
+from cleancut.cli.terminal import answers
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
 from cleancut.core.primitives.errors import CleancutError, Refused
 
@@ -110,7 +110,7 @@ def start(
             wait=wait,
             yes=yes,
         )
-    if not yes and sys.stdin.isatty():
+    if not yes and answers():
         made = _plan(settings, backup_id, options)
         plan_digest = plan_digest or made.digest
         print_table(Console(stderr=True), plan_table(made))
@@ -145,7 +145,7 @@ def _start_offline(asked: OfflineStart, plan_digest: str, *, wait: bool, yes: bo
         return report_error(_refusal(made))
     if plan_digest and plan_digest != made.digest:
         raise Refused("the plan has changed", "look at `cleancut restore plan` again")
-    if not yes and sys.stdin.isatty():
+    if not yes and answers():
         print_table(Console(stderr=True), plan_table(made))
     confirm(f"build shards from backup {asked.backup}, and restore them", yes=yes)
     return asked.run()
@@ -187,6 +187,12 @@ def _follow(settings: Settings, done: Restore, timeout_s: float) -> Exit:
 def list_(context: click.Context, /, limit: int) -> None:
     """List restores, newest first."""
     settings = settings_of(context)
+    if settings.offline:
+        from cleancut.cli.offline_history import list_ended
+
+        found = list_ended(settings, "restore", limit)
+        emit_many(settings.output, "restores", found)
+        return
     page = ask(settings, lambda client: client.list_restores(limit))
     if page.next_page_token:
         say(f"only the newest {len(page.restores)} are shown; use --limit to show more")
@@ -199,7 +205,13 @@ def list_(context: click.Context, /, limit: int) -> None:
 def show(context: click.Context, /, restore_id: str) -> None:
     """Show a restore."""
     settings = settings_of(context)
-    emit(settings.output, "restore", ask(settings, lambda client: client.get_restore(restore_id)))
+    if settings.offline:
+        from cleancut.cli.offline_history import show_ended
+
+        found = show_ended(settings, "restore", restore_id)
+    else:
+        found = ask(settings, lambda client: client.get_restore(restore_id))
+    emit(settings.output, "restore", found)
 
 
 @restore.command()

@@ -7,14 +7,24 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 
-from cleancut.api.backups import Backup, BackupBytes, Evidence, FenceEvidence, ShardEvidence
+from cleancut.api.backups import (
+    Backup,
+    BackupAttempt,
+    BackupBytes,
+    Evidence,
+    FenceEvidence,
+    ShardEvidence,
+)
 from cleancut.api.drills import Drill
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.state_words import state_of, step_of
 from cleancut.api.verdicts import Verdict
 from cleancut.cli.render.grids import facts, grid, minute, size, some, troubles
-from cleancut.core.verification.damage import Level
+from cleancut.core.protocol.states import IN_CATALOG
+from cleancut.core.verification.damage import DRILL, VERIFY, Level
 
+MOST_COLLECTIONS = 20
+_LEVELS = {"presence": "objects are present", "part": "part of the data", "all": "all data"}
 MOST_SHARDS = 24
 """More are shown by `--evidence` only: the verdict on top stays in sight."""
 
@@ -45,10 +55,13 @@ def backup(value: Backup) -> RenderableType:
             ("id", value.id),
             ("state", step_of(value)),
             ("schedule", value.schedule or None),
+            ("asked by", value.asked_by or None),
             ("held as", ", ".join(value.holds) or None),
+            ("kept by", value.kept_by or None),
             ("created at", value.created_at),
             ("cut at", value.cut_at),
             ("ended at", value.ended_at),
+            *_took(value),
             *(_consistency(evidence) if evidence else ()),
             *(("audit", text) for text in (_audit(evidence.shards) if evidence else ())),
             ("sample queries", evidence.sample_queries if evidence else None),
@@ -56,23 +69,89 @@ def backup(value: Backup) -> RenderableType:
             ("read", _read(value.bytes) if value.bytes.protected else None),
             ("new", size(value.bytes.new)),
             ("stored", size(value.bytes.stored)),
+            ("a deletion frees", None if value.freed_bytes is None else size(value.freed_bytes)),
             ("streams", f"{seed.streams} per agent" if seed else None),
             ("shards read", seed.shards or None if seed else None),
             ("read", size(seed.read) if seed and seed.read else None),
             ("collections", ", ".join(value.collections) or None),
+            *_checked(value),
             *(("damage", text) for text in value.damage),
             *troubles(value),
         )
     )
+    parts = [head, *_by_collection(value)]
     if evidence is None or not evidence.shards:
-        return head
+        return Group(*parts)
     rest = len(evidence.shards) - MOST_SHARDS
     if rest <= 0:
-        return Group(head, "", _shards(evidence.shards))
+        return Group(*parts, "", _shards(evidence.shards))
     doubtful = sorted(evidence.shards, key=lambda one: not one.doubt)
     name = value.epoch or value.id
     more = f"and {rest} more shards: `cleancut backup show {name} --evidence` lists all"
-    return Group(head, "", _shards(doubtful[:MOST_SHARDS]), more)
+    return Group(*parts, "", _shards(doubtful[:MOST_SHARDS]), more)
+
+
+def _took(value: Backup) -> Iterator[tuple[str, str]]:
+    """How long the newest attempt took, and what became of those before it."""
+    if not value.attempt_history:
+        return
+    *before, newest = value.attempt_history
+    if newest.duration_ms is not None:
+        yield "took", seconds(newest.duration_ms)
+    phases = [f"{one.phase.lower()} {seconds(one.duration_ms)}" for one in newest.phases]
+    if phases:
+        yield "phases", ", ".join(phases)
+    for one in before:
+        yield "attempt before", _attempt(one)
+
+
+def _attempt(one: BackupAttempt) -> str:
+    lasted = "" if one.duration_ms is None else f" after {seconds(one.duration_ms)}"
+    phase = f" in {one.phases[-1].phase}" if one.phases else ""
+    cause = f": {one.error.message}" if one.error else ""
+    return f"#{one.epoch} ended{lasted}{phase}{cause}"
+
+
+def seconds(milliseconds: int) -> str:
+    """A duration for people, to three digits or so."""
+    if milliseconds < 1000:
+        return f"{milliseconds} ms"
+    if milliseconds < 60_000:
+        return f"{milliseconds / 1000:.1f} s"
+    minutes, rest = divmod(round(milliseconds / 1000), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def _checked(value: Backup) -> Iterator[tuple[str, str]]:
+    """The newest verification and the newest drill; only of what is in the catalog."""
+    if value.state not in IN_CATALOG or value.evidence is None:
+        return
+    for kind, title in ((VERIFY, "verified"), (DRILL, "drilled")):
+        found = next((one for one in value.checks if one.kind == kind), None)
+        if found is None:
+            yield title, "never"
+            continue
+        share = f" ({_LEVELS[found.level]})" if found.level in _LEVELS else ""
+        yield title, f"{found.at}{share}: {'ok' if found.good else 'found damage or a difference'}"
+
+
+def _by_collection(value: Backup) -> Iterator[RenderableType]:
+    if len(value.collection_bytes) < 2:
+        return
+    shown = sorted(value.collection_bytes, key=lambda one: -one.protected)[:MOST_COLLECTIONS]
+    yield ""
+    yield grid(
+        ("COLLECTION", "SHARDS", "SIZE", "NEW", "STORED"),
+        (
+            (one.name, one.shards, size(one.protected), size(one.new), size(one.stored))
+            for one in shown
+        ),
+        fold=("COLLECTION",),
+    )
+    rest = len(value.collection_bytes) - len(shown)
+    if rest:
+        yield f"and {rest} smaller collections: -o json lists all"
 
 
 def evidence(value: Evidence) -> RenderableType:

@@ -33,7 +33,7 @@ def open_progress(noun: str, *, quiet: bool) -> Iterator[ProgressView]:
     """The view that suits stderr."""
     if quiet:
         yield Silent()
-    elif sys.stderr.isatty():
+    elif sys.stderr is not None and sys.stderr.isatty():
         with Live(console=Console(stderr=True), transient=True, refresh_per_second=8) as live:
             yield LiveTable(noun, live)
     else:

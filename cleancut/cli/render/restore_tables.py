@@ -71,7 +71,9 @@ def _moment(value: RestoredMoment | None) -> list[tuple[str, str | None]]:
 
 
 def _backup(number: int, backup_id: str) -> str:
-    return f"{number} ({backup_id})" if number else backup_id
+    if not number or not backup_id:
+        return backup_id or str(number)
+    return f"{number} ({backup_id})"
 
 
 def _restored(value: Restore) -> RenderableType:

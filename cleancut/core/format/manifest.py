@@ -51,6 +51,14 @@ class CaptureSources(Record, frozen=True):
     kept_bytes: int = 0
 
 
+class ShardTimes(Record, frozen=True):
+    """How long the capture of a shard took, on its agent's clock: to the last byte that was read,
+    and until its recipe was stored."""
+
+    read_ms: int
+    total_ms: int
+
+
 class ShardEntry(Record, frozen=True):
     """One shard of the group. `recipe` names its tar; sizes in bytes. `tar_sha256`: "", if not all
     of the tar was read when it was captured.
@@ -58,7 +66,8 @@ class ShardEntry(Record, frozen=True):
     `count` is exact, and kept for quiet shards only (None: unknown). `chain`: of the archive, that
     held this very log all the while; "": none did. `sources`: None, if Qdrant sent all of it, or
     nothing was captured. `audit`: None, if none was asked for; "": captured from the disk and equal
-    to what Qdrant streamed afterwards; else why it was not compared.
+    to what Qdrant streamed afterwards; else why it was not compared. `times`: None, if nothing was
+    captured.
     """
 
     collection: str
@@ -81,6 +90,7 @@ class ShardEntry(Record, frozen=True):
     chain: str = ""
     sources: CaptureSources | None = None
     audit: str | None = None
+    times: ShardTimes | None = None
 
     @property
     def read(self) -> CaptureSources:

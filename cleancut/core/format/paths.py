@@ -22,6 +22,7 @@ from cleancut.core.primitives.ids import (
 COORDINATOR_PROBE = "_coordinator"
 """Name of the coordinator's probe object: no agent can have it."""
 _NUMBER = re.compile(r"[0-9]{1,18}")
+_YEAR = re.compile(r"[0-9]{4}")
 _CHUNK = re.compile(r"([^/]+)/([0-9]{1,18})-([0-9]{1,18})")
 _JSON = ".json"
 
@@ -48,6 +49,7 @@ class ObjectKind(Enum):
     GARBAGE_LIST = "garbage list"
     OPERATION_ID = "operation id"
     IMPORT = "import"
+    STORY = "story"
     ARCHIVE_CHUNK = "archive chunk"
     ARCHIVE_CHAIN = "archive chain"
     ARCHIVE_END = "archive end"
@@ -56,10 +58,10 @@ class ObjectKind(Enum):
 
 
 class ParsedPath(NamedTuple):
-    """The parts of an object's path. `number`: its epoch, or the number of an owner; None if it has
-    none. `name`: of a pack `<epoch>/<session id>/<n>`, of a page or recipe its digest, of a chunk
-    `<stream>/<number>-<ms>`, of an object of an import the import's id, of any other object its
-    last segment without ".json"."""
+    """The parts of an object's path. `number`: its epoch, the number of an owner, or the year of a
+    story; None if it has none. `name`: of a pack `<epoch>/<session id>/<n>`, of a page or recipe
+    its digest, of a chunk `<stream>/<number>-<ms>`, of an object of an import the import's id, of
+    any other object its last segment without ".json"."""
 
     kind: ObjectKind
     number: int | None = None
@@ -85,9 +87,8 @@ _OF_ARCHIVE = {
     "ends": ObjectKind.ARCHIVE_END,
     "marks": ObjectKind.ARCHIVE_MARK,
 }
-CLUSTER_FOLDERS = frozenset(
-    {*_BY_EPOCH, *_BY_NAME, "archive", "groups", "ids", "imports", "owner", "packs", "votes"}
-)
+_OTHERS = ("archive", "groups", "history", "ids", "imports", "owner", "packs", "votes")
+CLUSTER_FOLDERS = frozenset({*_BY_EPOCH, *_BY_NAME, *_OTHERS})
 """Folders of one cluster: a folder that holds several of these is not a store."""
 _BY_DIGEST = {"recipes": ObjectKind.RECIPE, "pages": ObjectKind.PAGE}
 
@@ -115,10 +116,10 @@ def parse_path(path: str) -> ParsedPath:
             return ParsedPath(ObjectKind.OPERATION_ID, int(epoch), operation)
         case ["imports", import_id, _]:
             return ParsedPath(ObjectKind.IMPORT, name=import_id)
-        case ["archive", "chunks", stream, name]:
-            return ParsedPath(ObjectKind.ARCHIVE_CHUNK, name=f"{stream}/{name}")
-        case ["archive", folder, name] if folder in _OF_ARCHIVE:
-            return ParsedPath(_OF_ARCHIVE[folder], name=name)
+        case ["history", year, name] if _YEAR.fullmatch(year) and name.endswith(_JSON):
+            return ParsedPath(ObjectKind.STORY, int(year), name.removesuffix(_JSON))
+        case ["archive", *rest]:
+            return _of_archive(rest)
         case [folder, epoch, name] if folder in _BY_EPOCH and _NUMBER.fullmatch(epoch):
             return ParsedPath(_BY_EPOCH[folder], int(epoch), name.removesuffix(_JSON))
         case [folder, name] if folder in _BY_NAME:
@@ -135,6 +136,16 @@ def _numbered(folder: str, number: str, suffix: str) -> ParsedPath:
             return ParsedPath(ObjectKind.TOMBSTONE, int(number))
         case "owner", "json":
             return ParsedPath(ObjectKind.OWNER, int(number))
+        case _:
+            return _OTHER
+
+
+def _of_archive(parts: list[str]) -> ParsedPath:
+    match parts:
+        case ["chunks", stream, name]:
+            return ParsedPath(ObjectKind.ARCHIVE_CHUNK, name=f"{stream}/{name}")
+        case [folder, name] if folder in _OF_ARCHIVE:
+            return ParsedPath(_OF_ARCHIVE[folder], name=name)
         case _:
             return _OTHER
 
@@ -305,6 +316,13 @@ class Paths:
 
     def import_draft(self, import_id: str, sha256: str) -> str:
         return f"{self.import_of(import_id)}{sha256}.json"
+
+    @property
+    def history(self) -> str:
+        return f"{self.cluster}/history/"
+
+    def story(self, year: str, name: str) -> str:
+        return f"{self.history}{year}/{name}.json"
 
     @property
     def garbage_lists(self) -> str:

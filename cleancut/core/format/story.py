@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from msgspec import field
 
 from cleancut.core.primitives.codec import Record
-from cleancut.core.primitives.ids import Epoch
+from cleancut.core.primitives.ids import Epoch, OperationId, numbered
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.trace import Trace
 
@@ -73,7 +73,7 @@ class Story(Record, frozen=True):
     @property
     def position(self) -> str:
         """Greater for a newer one, as of the operation that it is of."""
-        return f"{self.at}_{self.id}"
+        return place(self.at, self.id)
 
 
 class StoryName(NamedTuple):
@@ -86,7 +86,14 @@ class StoryName(NamedTuple):
     @property
     def position(self) -> str:
         """As `Story.position`."""
-        return f"{self.at}_{self.id}"
+        return place(self.at, self.id)
+
+
+def place(at: str, operation: str) -> str:
+    """Where an operation that was asked for at that time comes in lists: greater for a newer one,
+    and for the later one of those that were recorded together."""
+    stem, number = numbered(OperationId(operation))
+    return f"{at}_{stem}-{number:09d}"
 
 
 def compact(at: str) -> str:

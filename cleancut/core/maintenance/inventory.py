@@ -16,7 +16,7 @@ from cleancut.core.primitives.timestamps import parse_time
 from cleancut.core.protocol.evidence import Consistency
 
 USUAL_OF = 7
-"""Number of groups before the newest that define the usual size."""
+"""Number of groups before the newest that define what is usual."""
 
 
 class GroupSummary(NamedTuple):
@@ -38,10 +38,12 @@ class GroupSummary(NamedTuple):
 
 
 class Newest(NamedTuple):
-    """The newest good group of a schedule, and the usual size of those before; None: no others."""
+    """The newest good group of a schedule, and the usual size and rank of consistency of those
+    before; None: no others."""
 
     group: GroupSummary
     usual_size_bytes: float | None
+    usual_rank: float | None = None
 
 
 class Inventory(NamedTuple):
@@ -107,7 +109,8 @@ def partial_backups(stock: Inventory) -> tuple[tuple[Epoch, tuple[str, ...]], ..
 def _newest(ordered: Sequence[GroupSummary]) -> Newest:
     *before, last = (one for one in ordered[-USUAL_OF - 1 :])
     sizes = [one.size_bytes for one in before]
-    return Newest(last, median(sizes) if sizes else None)
+    ranks = [rank_of(one.consistency, fenced=one.fenced) for one in before]
+    return Newest(last, median(sizes) if sizes else None, median(ranks) if ranks else None)
 
 
 def rank_of(consistency: Consistency, *, fenced: bool) -> int:

@@ -8,8 +8,10 @@ from functools import partial
 from msgspec.structs import replace
 
 from cleancut.api.archive import LoggedOperation, LogPage, LogQuery
+from cleancut.api.asked import read_asked
 from cleancut.api.backups import Backup, BackupBytes, BackupPage, Seed
-from cleancut.api.from_manifest import shown_corrupt, shown_group
+from cleancut.api.from_manifest import shown_attempts, shown_corrupt, shown_group
+from cleancut.api.from_story import backup_of
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.interface import PageRequest
 from cleancut.api.operations import is_over, shown_error
@@ -37,8 +39,9 @@ from cleancut.repository.garbage import read_holds
 from cleancut.repository.holds import drop_label, labels_of, put_label
 from cleancut.repository.verification_log import read_damage
 from cleancut.runtime.concurrency import run_all
-from cleancut_coordinator.api.asked import read_asked
-from cleancut_coordinator.api.pages import cut_page
+from cleancut_coordinator.api.backup_details import BackupDetails
+from cleancut_coordinator.api.history import BackupHistory, find_old
+from cleancut_coordinator.api.pages import OldBackup, cut_page, position
 from cleancut_coordinator.api.progress import (
     read_behind,
     read_optimizing,
@@ -69,6 +72,8 @@ class BackupService:
 
     def __init__(self, context: CoordinatorContext, leading: Callable[[], Leadership]) -> None:
         self._context, self._leading = context, leading
+        self._details = BackupDetails(context)
+        self._history = BackupHistory(context)
 
     async def create_backup(self, request: BackupRequest, request_id: str) -> Backup:
         leader = self._leading()
@@ -124,31 +129,48 @@ class BackupService:
         if found.state not in IN_CATALOG:
             return found
         epoch, now_s = Epoch(found.epoch), context.clock.wall_s()
-        return replace(found, holds=await labels_of(context.store, context.paths, epoch, now_s))
+        holds = await labels_of(context.store, context.paths, epoch, now_s)
+        return await self._details.add(replace(found, holds=holds))
 
     async def _found(self, name: str) -> Backup:
         if not name.isdecimal():
             try:
                 return await self._shown(await requests.load(self._context, name, *_KINDS))
             except NotFound:
-                found = await find_group(self._context.store, self._context.paths, name)
-                return shown_group(found, damage=await self._damage())
+                return await self._find_old(name)
         epoch = Epoch(int(name))
         for operation in await requests.load_all(self._context, *_KINDS):
             if operation.epoch == epoch:
                 return await self._shown(operation)
         return await self._of_epoch(epoch, await self._damage())
 
+    async def _find_old(self, name: str) -> Backup:
+        """One that etcd does not hold. Raises: NotFound."""
+        context = self._context
+        try:
+            found = await find_group(context.store, context.paths, name)
+        except NotFound:
+            old = await find_old(context, name, *_KINDS, then=backup_of)
+            if old is None:
+                raise
+            return old
+        return shown_group(found, damage=await self._damage())
+
     async def list_backups(self, page: PageRequest) -> BackupPage:
         operations = await requests.load_all(self._context, *_KINDS)
         committed = {op.epoch for op in operations if op.state is State.COMMITTED}
         epochs = await list_epochs(self._context.store, self._context.paths)
-        entries: list[Operation | Epoch] = list(operations)
-        entries += [epoch for epoch in reversed(epochs) if epoch not in committed]
+        older: list[Epoch | OldBackup] = [e for e in epochs if e not in committed]
+        if page.all:
+            older += await self._history.older(operations, set(epochs), *_KINDS)
+        entries: list[Operation | Epoch | OldBackup] = list(operations)
+        entries += sorted(older, key=position, reverse=True)
         chosen, token = cut_page(entries, page)
         damage = await self._damage()
 
-        async def shown(entry: Operation | Epoch) -> Backup | None:
+        async def shown(entry: Operation | Epoch | OldBackup) -> Backup | None:
+            if isinstance(entry, OldBackup):
+                return backup_of(entry.story, with_attempts=False)
             if isinstance(entry, Operation):
                 return await self._shown(entry, damage, with_shards=False)
             try:
@@ -303,6 +325,8 @@ class BackupService:
             attempt=max(operation.counted, min(operation.attempts, 1)),
             attempts=request.attempts,
             schedule=request.schedule,
+            asked_by=operation.asked_by,
+            attempt_history=shown_attempts(operation.traces) if with_shards else (),
             error=shown_error(operation.failure),
             warnings=unread,
         )

@@ -6,13 +6,24 @@ What begins or ends between two pages moves no entry: none is repeated, none is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from cleancut.api.interface import PageRequest
+from cleancut.core.format.story import Story, place
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_records import Operation
+from cleancut.repository.history import StoredStory
 
-T = TypeVar("T", Operation, Epoch, Operation | Epoch)
+
+class OldBackup(NamedTuple):
+    """A backup of the history that was not committed. `epoch`: of its newest attempt, or of the one
+    before it in time."""
+
+    epoch: Epoch
+    story: Story
+
+
+T = TypeVar("T", bound=Operation | StoredStory | OldBackup | Epoch)
 
 
 def cut_page(entries: Sequence[T], page: PageRequest) -> tuple[Sequence[T], str]:
@@ -20,13 +31,18 @@ def cut_page(entries: Sequence[T], page: PageRequest) -> tuple[Sequence[T], str]
 
     Order: `entries` come newest first: operations, then epochs of the catalog.
     """
-    rest = [one for one in entries if not page.token or _position(one) < page.token]
+    rest = [one for one in entries if not page.token or position(one) < page.token]
     chosen = rest[: page.size]
-    return chosen, _position(chosen[-1]) if len(rest) > page.size else ""
+    return chosen, position(chosen[-1]) if len(rest) > page.size else ""
 
 
-def _position(entry: Operation | Epoch) -> str:
-    """Greater for a newer one; an epoch of the catalog comes after all operations."""
+def position(entry: Operation | StoredStory | OldBackup | Epoch) -> str:
+    """Greater for a newer one; an epoch of the catalog comes after all operations that etcd holds,
+    and older backups among those."""
+    if isinstance(entry, OldBackup):
+        return f"{entry.epoch:012d}-{entry.story.position}"
+    if isinstance(entry, StoredStory):
+        return entry.name.position
     if isinstance(entry, Operation):
-        return f"{entry.created_at}_{entry.id}"
+        return place(entry.created_at, entry.id)
     return f"{entry:012d}"

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Callable
 
 from msgspec.structs import replace
 
+from cleancut.api.asked import read_asked
+from cleancut.api.from_story import moves_of, peers_of, rebalance_of, with_moves
 from cleancut.api.interface import PageRequest
 from cleancut.api.operations import is_over, shown_error
 from cleancut.api.rebalances import (
-    BalancedPeer,
-    BalanceStep,
     Rebalance,
     RebalanceOptions,
     RebalancePage,
@@ -18,13 +18,11 @@ from cleancut.api.rebalances import (
 )
 from cleancut.api.values import to_value
 from cleancut.core.primitives.errors import CleancutError, NotFound
-from cleancut.core.protocol.documents import RestoredShard
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.requests import RebalanceRequest
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind
-from cleancut.core.rebalance.plan import BalancePlan, check_balance
-from cleancut_coordinator.api.asked import read_asked
-from cleancut_coordinator.api.pages import cut_page
+from cleancut.core.rebalance.plan import check_balance
+from cleancut_coordinator.api.history import find_any, list_all
 from cleancut_coordinator.api.progress import read_progress, wait_over, watch
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
@@ -43,8 +41,8 @@ class RebalanceService:
         return to_value(
             RebalancePlan,
             plan,
-            steps=_steps(plan, ()),
-            peers=_peers(plan),
+            steps=moves_of(plan),
+            peers=peers_of(plan),
             digest=plan.digest,
             size_bytes=plan.moved_bytes,
         )
@@ -68,14 +66,22 @@ class RebalanceService:
         return await self._shown_rebalance(operation)
 
     async def get_rebalance(self, name: str) -> Rebalance:
-        return await self._shown_rebalance(
-            await requests.load(self._context, name, OperationKind.REBALANCE)
+        return await find_any(
+            self._context,
+            name,
+            OperationKind.REBALANCE,
+            now=self._shown_rebalance,
+            then=rebalance_of,
         )
 
     async def list_rebalances(self, page: PageRequest) -> RebalancePage:
-        operations = await requests.load_all(self._context, OperationKind.REBALANCE)
-        chosen, token = cut_page(operations, page)
-        shown = [await self._shown_rebalance(each) for each in chosen]
+        shown, token = await list_all(
+            self._context,
+            page,
+            OperationKind.REBALANCE,
+            now=self._shown_rebalance,
+            then=rebalance_of,
+        )
         return RebalancePage(rebalances=tuple(shown), next_page_token=token)
 
     def watch_rebalance(self, name: str) -> AsyncIterator[Rebalance]:
@@ -110,12 +116,7 @@ class RebalanceService:
                 unplanned = f"the plan cannot be shown: {error.message}"
                 shown = replace(shown, warnings=(*shown.warnings, unplanned))
             else:
-                shown = replace(
-                    shown,
-                    steps=_steps(draft.plan, draft.shards),
-                    peers=_peers(draft.plan),
-                    warnings=(*shown.warnings, *draft.plan.notes),
-                )
+                shown = with_moves(shown, draft)
         if operation.state in FINAL_STATES:
             return shown
         return replace(shown, progress=await read_progress(self._context, operation.epoch))
@@ -128,21 +129,3 @@ def _request(options: RebalanceOptions, plan_digest: str) -> RebalanceRequest:
         drop_surplus=options.drop_surplus,
         plan=plan_digest,
     )
-
-
-def _steps(plan: BalancePlan, shards: tuple[RestoredShard, ...]) -> tuple[BalanceStep, ...]:
-    counts = {(s.collection, s.shard_id, int(s.peer_id)): s.count for s in shards}
-    return tuple(
-        to_value(
-            BalanceStep,
-            step,
-            source_peer_id=step.source,
-            target_peer_id=step.target,
-            count=counts.get((step.collection, int(step.shard_id), int(step.target or 0))),
-        )
-        for step in plan.steps
-    )
-
-
-def _peers(plan: BalancePlan) -> tuple[BalancedPeer, ...]:
-    return tuple(to_value(BalancedPeer, peer) for peer in plan.peers)

@@ -6,18 +6,18 @@ from collections.abc import AsyncIterator, Callable
 
 from msgspec.structs import replace
 
+from cleancut.api.asked import read_asked
+from cleancut.api.from_story import reshard_of, step_of, steps_of
 from cleancut.api.interface import PageRequest
 from cleancut.api.operations import is_over, shown_error
-from cleancut.api.reshards import Reshard, ReshardOptions, ReshardPage, ReshardPlan, ReshardStep
+from cleancut.api.reshards import Reshard, ReshardOptions, ReshardPage, ReshardPlan
 from cleancut.core.primitives.errors import CleancutError, NotFound
 from cleancut.core.primitives.ids import check_collection_name
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.requests import ReshardRequest, check_shard_number
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind
 from cleancut.core.reshard import plan as planning
-from cleancut.core.reshard.phases import ReshardDraft
-from cleancut_coordinator.api.asked import read_asked
-from cleancut_coordinator.api.pages import cut_page
+from cleancut_coordinator.api.history import find_any, list_all
 from cleancut_coordinator.api.progress import read_behind, read_progress, wait_over, watch
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
@@ -38,7 +38,7 @@ class ReshardService:
             shard_key=_shown_key(plan.shard_key),
             shards=plan.present,
             wanted=plan.wanted,
-            steps=tuple(map(_step, plan.steps)),
+            steps=tuple(map(step_of, plan.steps)),
             notes=plan.notes,
             blockers=plan.blockers,
             digest=plan.digest,
@@ -64,12 +64,14 @@ class ReshardService:
         return await self._shown(operation)
 
     async def get_reshard(self, name: str) -> Reshard:
-        return await self._shown(await requests.load(self._context, name, OperationKind.RESHARD))
+        return await find_any(
+            self._context, name, OperationKind.RESHARD, now=self._shown, then=reshard_of
+        )
 
     async def list_reshards(self, page: PageRequest) -> ReshardPage:
-        operations = await requests.load_all(self._context, OperationKind.RESHARD)
-        chosen, token = cut_page(operations, page)
-        shown = [await self._shown(each) for each in chosen]
+        shown, token = await list_all(
+            self._context, page, OperationKind.RESHARD, now=self._shown, then=reshard_of
+        )
         return ReshardPage(reshards=tuple(shown), next_page_token=token)
 
     def watch_reshard(self, name: str) -> AsyncIterator[Reshard]:
@@ -110,7 +112,7 @@ class ReshardService:
                 shown = replace(shown, warnings=(*shown.warnings, unplanned))
             else:
                 warnings = (*shown.warnings, *draft.plan.notes)
-                shown = replace(shown, steps=_steps(draft), warnings=warnings)
+                shown = replace(shown, steps=steps_of(draft), warnings=warnings)
         if operation.state in FINAL_STATES:
             return shown
         return replace(
@@ -131,27 +133,3 @@ def _request(options: ReshardOptions, plan_digest: str) -> ReshardRequest:
 
 def _shown_key(key: str | int | None) -> str | None:
     return None if key is None else str(key)
-
-
-def _step(step: planning.ReshardStep) -> ReshardStep:
-    return ReshardStep(
-        shards=step.shards,
-        shard_id=step.shard_id,
-        peer_ids=tuple(step.peers),
-        size_bytes=step.size_bytes,
-    )
-
-
-def _steps(draft: ReshardDraft) -> tuple[ReshardStep, ...]:
-    done = [
-        ReshardStep(
-            shards=one.shards,
-            shard_id=one.shard_id,
-            done=True,
-            points=one.points,
-            seconds=one.seconds,
-        )
-        for one in draft.done
-    ]
-    left = draft.plan.steps[1:] if draft.ended else draft.plan.steps
-    return (*done, *map(_step, left))

@@ -9,6 +9,8 @@ from functools import partial
 
 from msgspec.structs import replace
 
+from cleancut.api.asked import read_asked
+from cleancut.api.from_story import restore_of, shown_moment
 from cleancut.api.interface import PageRequest
 from cleancut.api.operations import is_over, shown_error
 from cleancut.api.restores import (
@@ -19,8 +21,6 @@ from cleancut.api.restores import (
     PlannedReshard,
     Restore,
     RestoredCollection,
-    RestoredLog,
-    RestoredMoment,
     RestoreOptions,
     RestorePage,
     RestorePlan,
@@ -37,9 +37,8 @@ from cleancut.core.primitives.ids import (
     numbered,
     parse_cluster,
 )
-from cleancut.core.primitives.timestamps import format_time, parse_time
+from cleancut.core.primitives.timestamps import parse_time
 from cleancut.core.protocol.etcd_records import Operation
-from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.moment import Moment, MomentRequest
 from cleancut.core.protocol.requests import ReshardRequest, RestoreRequest, ShardNumber
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind, State
@@ -50,9 +49,8 @@ from cleancut.core.restore.shard_numbers import ReshardAfter, reshards_after
 from cleancut.ports.coordination import Put
 from cleancut.repository.archive.moments import find_moment
 from cleancut.repository.catalog import LATEST, get_checked, load_group
-from cleancut_coordinator.api.asked import read_asked
 from cleancut_coordinator.api.backups import BackupService
-from cleancut_coordinator.api.pages import cut_page
+from cleancut_coordinator.api.history import find_any, list_all
 from cleancut_coordinator.api.progress import read_progress, wait_over, watch
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
@@ -198,14 +196,14 @@ class RestoreService:
         return manifest.epoch, moment
 
     async def get_restore(self, name: str) -> Restore:
-        return await self._shown_restore(
-            await requests.load(self._context, name, OperationKind.RESTORE)
+        return await find_any(
+            self._context, name, OperationKind.RESTORE, now=self._shown_restore, then=restore_of
         )
 
     async def list_restores(self, page: PageRequest) -> RestorePage:
-        operations = await requests.load_all(self._context, OperationKind.RESTORE)
-        chosen, token = cut_page(operations, page)
-        shown = [await self._shown_restore(each) for each in chosen]
+        shown, token = await list_all(
+            self._context, page, OperationKind.RESTORE, now=self._shown_restore, then=restore_of
+        )
         return RestorePage(restores=tuple(shown), next_page_token=token)
 
     def watch_restore(self, name: str) -> AsyncIterator[Restore]:
@@ -359,20 +357,6 @@ def _recorded_moment(known: Operation | None, asked: MomentRequest) -> tuple[Epo
     request = decode(RestoreRequest, known.request.encode(), "the request")
     same = request.target is not None and request.target.asked == asked
     return (request.backup, request.target) if request.target is not None and same else None
-
-
-def shown_moment(moment: Moment) -> RestoredMoment:
-    return RestoredMoment(
-        at=format_time(moment.at_ms / 1000),
-        mark=moment.mark,
-        consistency=Consistency.POINT_IN_TIME if moment.instant else Consistency.PER_SHARD,
-        skew_ms=moment.skew_ms,
-        distance_ms=moment.distance_ms,
-        operations=moment.entries,
-        log_bytes=moment.log_bytes,
-        replay_s=moment.replay_s,
-        logs=tuple(to_value(RestoredLog, shard) for shard in moment.shards),
-    )
 
 
 def asked_of(options: MomentOptions) -> MomentRequest:

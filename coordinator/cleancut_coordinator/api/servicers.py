@@ -122,7 +122,7 @@ class BackupServicer:
         return _backup(found, backups.GetBackupResponse)
 
     async def ListBackups(self, request: Any, _context: Any) -> Any:
-        page = await self._api.backups.list_backups(page_of(request))
+        page = await self._api.backups.list_backups(page_of(request, all_=request.all))
         return to_message(page, backups.ListBackupsResponse)
 
     async def ReadLog(self, request: Any, _context: Any) -> Any:

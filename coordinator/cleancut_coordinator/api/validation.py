@@ -109,12 +109,13 @@ def streams_of(number: int) -> int:
     return check_streams(number or SeedRequest().streams)
 
 
-def page_of(request: Any) -> PageRequest:
+def page_of(request: Any, *, all_: bool = False) -> PageRequest:
     token = request.page_token
     known = token.isascii() and all(c.isalnum() or c in "-_.:" for c in token)
     if not known or len(token) > _PAGE_TOKEN_LIMIT:
         raise Invalid("invalid page_token: no list returned it", "list again without page_token")
-    return PageRequest(min(request.page_size or _PAGE_SIZE, _PAGE_LIMIT), request.page_token)
+    size = min(request.page_size or _PAGE_SIZE, _PAGE_LIMIT)
+    return PageRequest(size, request.page_token, all_)
 
 
 async def check_named(context: CoordinatorContext, request: BackupRequest) -> None:

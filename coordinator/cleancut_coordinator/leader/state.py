@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import timedelta
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
+from cleancut.core.maintenance.stories import may_leave_etcd
 from cleancut.core.primitives.codec import Record, decode, encode, pack
 from cleancut.core.primitives.errors import Fenced
 from cleancut.core.primitives.ids import (
@@ -60,7 +60,6 @@ _PART_BYTES = 400_000
 _LAST_ATTEMPT = 1_000_000
 R = TypeVar("R", bound=Record)
 N = TypeVar("N")
-_KEEP = timedelta(hours=48)
 _PENDING = frozenset({State.PENDING})
 _UNENDED = frozenset(State) - FINAL_STATES
 
@@ -274,6 +273,10 @@ class LeaderState:
         put = self._put_operation(replace(record, **changes))
         return (await self.txn([put], Modified(found.key, found.mod_revision))).applied
 
+    async def note_recorded(self, operation: Operation) -> None:
+        """Its story is in the store. Without effect for another leader."""
+        await self._change(operation.id, FINAL_STATES, recorded=True)
+
     async def sessions(self) -> dict[AgentName, tuple[FencingToken, Session]]:
         """The live agents, with their tokens."""
         listing = await self._etcd.list(self._keys.sessions)
@@ -285,8 +288,8 @@ class LeaderState:
 
     async def next_epoch(self) -> Epoch:
         """A number greater than any that etcd or the store has seen. What etcd holds of the epochs
-        before it goes with the same write: members, votes, operations that ended 48 h ago, with
-        what it says of their groups.
+        before it goes with the same write: members, votes, operations that ended 48 h ago and are
+        recorded in the store, with what it says of their groups.
 
         Raises: Fenced, if another coordinator leads.
         """
@@ -309,11 +312,11 @@ class LeaderState:
             DeleteRange(prefix, prefix + format_epoch(epoch))
             for prefix in (self._keys.all_votes, self._keys.all_members)
         ]
-        limit = format_time(self._context.clock.wall_s() - _KEEP.total_seconds())
+        now_s = self._context.clock.wall_s()
         listing = await self._etcd.list(self._keys.operations)
         for item in listing.items:
             record = decode_or_skip(self._context, Operation, item)
-            if record is not None and record.ended_at and record.ended_at < limit:
+            if record is not None and may_leave_etcd(record, now_s):
                 old.append(Delete(item.key))
                 if record.state is State.COMMITTED:  # the catalog has it
                     old.append(Delete(self._keys.group(record.epoch)))

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from cleancut.api.garbage import ExpiredBackup, GarbageCollection, KeptBackup
 from cleancut.core.archive.retention import LEAST_GRACE_S
+from cleancut.core.format.story import StoryKind
 from cleancut.core.maintenance.garbage import (
     GarbageList,
     GarbageMark,
@@ -60,6 +61,7 @@ from cleancut_coordinator.maintenance.expiry import (
     publish_missing,
     put_tombstone,
 )
+from cleancut_coordinator.maintenance.story_keeper import expire_stories, record_work
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 
 _FIRST_S = 60.0
@@ -116,6 +118,7 @@ class GarbageCollector:
         LeaseLost.
         """
         async with self._turn:
+            began_s = self._context.clock.wall_s()
             await check_store_owner(self._context)
             await check_not_behind(self._context)
             if not dry_run:
@@ -138,7 +141,16 @@ class GarbageCollector:
             done = replace(done, kept=_kept(plan), warnings=_warnings(plan, stop))
             if not dry_run:
                 await self._record(done)
+                await self._tidy_history(done, began_s)
             return done
+
+    async def _tidy_history(self, done: GarbageCollection, began_s: float) -> None:
+        """A run that deleted nothing leaves no story."""
+        facts = _facts(done)
+        if any(facts.values()):
+            await record_work(self._context, StoryKind.GC, began_s, **facts)
+        self._check_leading()
+        await expire_stories(self._context)
 
     async def _record(self, done: GarbageCollection) -> None:
         """Keeps when it was, so that the next leader knows it too."""
@@ -354,6 +366,15 @@ def _digests(lists: Mapping[str, StoredGarbageList]) -> dict[str, Sha256]:
 
 def _bytes(objects: Sequence[tuple[str, int]]) -> int:
     return sum(size_bytes for _, size_bytes in objects)
+
+
+def _facts(done: GarbageCollection) -> dict[str, int]:
+    """What a gc run has changed."""
+    return {
+        "expired_backups": len(done.expired),
+        "deleted_objects": done.deleted_objects,
+        "deleted_bytes": done.deleted_bytes,
+    }
 
 
 def _told(done: GarbageCollection) -> dict[str, int | str]:

@@ -100,6 +100,11 @@ class _NewestGauges:
             " under a fence.",
             label,
         )
+        self._usual_consistency = gauge(
+            "cleancut_backup_usual_consistency",
+            "Median consistency of up to seven good backups before the newest.",
+            label,
+        )
         self._skew = gauge(
             "cleancut_backup_skew_seconds",
             "All cuts of the newest good backup lie within this many seconds.",
@@ -119,5 +124,6 @@ class _NewestGauges:
                 for labels, one in newest
             ]
         )
+        self._usual_consistency.show([(labels, one.usual_rank) for labels, one in newest])
         skews = [(labels, one.group.skew_s) for labels, one in newest]
         self._skew.show([(labels, skew_s if skew_s >= 0 else None) for labels, skew_s in skews])

@@ -35,13 +35,23 @@ class ClusterGauges:
         self._last = gauge(
             "cleancut_last_operation_timestamp_seconds",
             "When the newest operation of this kind, schedule and outcome ended, in seconds since"
-            " 1970; for as long as etcd knows it.",
+            " 1970; for as long as etcd knows it. rejected: one by hand that named what is not"
+            " there.",
             *("kind", "schedule", "outcome"),
         )
         self._took = gauge(
             "cleancut_last_operation_duration_seconds",
             "How long the newest complete operation took, in seconds, from its request to its end.",
             *("kind", "schedule"),
+        )
+        self._coordinators = gauge(
+            "cleancut_coordinators", "Coordinators that lead or stand by, as etcd knows them."
+        )
+        self._needing = gauge(
+            "cleancut_needs_operator_timestamp_seconds",
+            "When the newest operation of a kind ended that needs an operator, in seconds since"
+            " 1970; absent once a newer one is complete, or etcd no longer knows it.",
+            "kind",
         )
         self._last_gc = gauge(
             "cleancut_last_gc_timestamp_seconds",
@@ -65,6 +75,9 @@ class ClusterGauges:
         told = list(zip(labels, ended, strict=True))
         self._last.show([({**names, "outcome": e.outcome}, e.at_s) for names, e in told])
         self._took.show([(names, e.took_s) for names, e in told if e.outcome == COMPLETE])
+        self._coordinators.show_one(seen.coordinators if seen else None)
+        needing = seen.needing if seen else ()
+        self._needing.show([({"kind": kind}, at_s) for kind, at_s in needing])
         self._last_gc.show_one(seen.gc_s if seen else None)
         self._garbage.show_one(seen.garbage_bytes if seen else None)
 

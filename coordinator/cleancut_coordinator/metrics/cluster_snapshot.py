@@ -45,6 +45,8 @@ class ClusterSeen:
     """`expected`: peers that the agents' peers know of; None while no agent reports.
     `fence_since_s`: when the oldest fence that is not seen lifted was raised; 0: unknown.
     `attempt`: changes when an attempt begins or ends. `archive`: None, while nothing is archived.
+    `coordinators`: those that lead or stand by. `needing`: kinds of operations of which one needs
+    an operator, and when the newest such one ended.
     """
 
     connected: int
@@ -57,3 +59,5 @@ class ClusterSeen:
     garbage_bytes: float | None
     attempt: tuple[int, bool]
     archive: ArchiveSeen | None = None
+    coordinators: int = 0
+    needing: tuple[tuple[OperationKind, float], ...] = ()

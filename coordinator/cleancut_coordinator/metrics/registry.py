@@ -8,6 +8,7 @@ from cleancut.core.backup.phases import STATE_OF
 from cleancut.core.maintenance.inventory import Inventory
 from cleancut.core.protocol.etcd_records import Ctl
 from cleancut.core.protocol.states import CLOSED, OperationKind, Phase
+from cleancut.runtime.certificates import CertificateGauges
 from cleancut.runtime.prometheus import Meter
 from cleancut.store.metered import StoreCounters
 from cleancut_coordinator.metrics.catalog_metrics import CatalogGauges
@@ -30,13 +31,14 @@ class CoordinatorMetrics:
 
     def __init__(self, cluster: str, notify: Sequence[str] = ()) -> None:
         self._meter = Meter("coordinator", cluster=cluster)
-        self.registry, self.render = self._meter.registry, self._meter.render
+        self.registry = self._meter.registry
         self._catalog = CatalogGauges(self._meter)
         self._cluster = ClusterGauges(self._meter)
         self._schedules = ScheduleGauges(self._meter)
         self._archive = ArchiveGauges(self._meter)
         self._copies = CopyGauges(self._meter)
         self.notified = NotifyMetrics(self._meter, notify)
+        self.certificates = CertificateGauges(self._meter)
         counter, histogram = self._meter.counter, self._meter.histogram
         self.leader = self._meter.gauge(
             "cleancut_coordinator_leader", "1 on the leader, 0 on a standby; the sum must be 1."
@@ -70,6 +72,11 @@ class CoordinatorMetrics:
         )
         self.count_request = StoreCounters(self._meter).count
         self._phase: tuple[Ctl, float] | None = None
+
+    def render(self) -> tuple[bytes, str]:
+        """The body and its content type, as Prometheus reads it."""
+        self.certificates.refresh()
+        return self._meter.render()
 
     def set_leading(self, *, leading: bool) -> None:
         """What was timed under another leader is not ours to tell."""

@@ -12,10 +12,16 @@ from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import Corrupt
 from cleancut.core.primitives.ids import AgentName
 from cleancut.core.primitives.timestamps import parse_time
-from cleancut.core.protocol.etcd_records import Operation
+from cleancut.core.protocol.etcd_records import Coordinator, Operation
 from cleancut.core.protocol.fence import Fence
 from cleancut.core.protocol.requests import BackupRequest
-from cleancut.core.protocol.states import CLOSED, FINAL_STATES, SUCCEEDED, OperationKind
+from cleancut.core.protocol.states import (
+    CLOSED,
+    FINAL_STATES,
+    SUCCEEDED,
+    OperationKind,
+    State,
+)
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import (
     read_all,
@@ -35,6 +41,8 @@ from cleancut_coordinator.metrics.cluster_snapshot import (
     ScheduleSeen,
     Waiting,
 )
+
+_WRONG_REQUEST = frozenset({"INVALID", "NOT_FOUND"})
 
 
 async def read_cluster(context: CoordinatorContext) -> ClusterSeen:
@@ -58,6 +66,8 @@ async def read_cluster(context: CoordinatorContext) -> ClusterSeen:
         garbage_bytes=last.marked_bytes if last and last.at else None,
         attempt=(ctl.epoch, ctl.phase in CLOSED),
         archive=await _archive(context, {one.name for one in sessions}),
+        coordinators=len(await read_all(context, keys.coordinators, Coordinator)),
+        needing=tuple(needing_operator(operations)),
     )
 
 
@@ -113,11 +123,29 @@ def newest_ended(operations: Iterable[Operation]) -> list[Ended]:
 
 
 def outcome_of(operation: Operation) -> str:
-    """How an operation that is over has ended; a cancelled one has not failed."""
+    """How an operation that is over has ended; a cancelled one has not failed, nor one by hand
+    whose request was wrong."""
     if operation.state in SUCCEEDED:
         return COMPLETE
-    failure = operation.failure
-    return "cancelled" if failure is not None and failure.reason == "CANCELLED" else "failed"
+    reason = operation.failure.reason if operation.failure is not None else ""
+    if reason == "CANCELLED":
+        return "cancelled"
+    by_hand = operation.kind is OperationKind.BACKUP and not _schedule_of(operation)
+    return "rejected" if by_hand and reason in _WRONG_REQUEST else "failed"
+
+
+def needing_operator(operations: Iterable[Operation]) -> Iterable[tuple[OperationKind, float]]:
+    """Kinds of which an operation needs an operator, and when the newest such one ended; not once a
+    newer one is complete."""
+    ended = sorted((one for one in operations if one.ended_at), key=lambda one: one.ended_at)
+    for kind in OperationKind:
+        decisive = [
+            one
+            for one in ended
+            if one.kind is kind and (one.state in SUCCEEDED or one.state is State.NEEDS_OPERATOR)
+        ]
+        if decisive and decisive[-1].state is State.NEEDS_OPERATOR:
+            yield kind, _seconds(decisive[-1].ended_at)
 
 
 def _schedule_of(operation: Operation) -> str:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import os
+import subprocess
 import sys
 
+import click
 import pytest
 
 from cleancut.cli.exit_codes import Exit
+from cleancut.cli.main import run as run_here
+from cleancut.cli.terminal import write_out
 from cleancut.core.primitives.visible import visible
 from cleancut.rpc.server import Listen
 from cleancut.testing.memory_api import MemoryApi
@@ -84,3 +90,76 @@ def test_a_name_that_stdout_cannot_encode_is_escaped() -> None:
         assert (process.returncode, b"\\u6587" in out) == (Exit.OK, True), err
 
     run(scenario())
+
+
+PIECES = (
+    ("--help | head -n 1", Exit.OK),
+    ("--help >/dev/full", Exit.FAILED),
+    ("version >&-", Exit.FAILED),
+    ("version <&- 2>&-", Exit.OK),
+    ("key list 2>&-", Exit.USAGE),
+    ("-o json key list 2>/dev/full", Exit.USAGE),
+    ("backup delete 7 <&-", Exit.USAGE),
+)
+"""Command lines with what is wrong with their streams, and how they end."""
+PLACES = (
+    ({"LC_ALL": "C"}, "--store file:///nonexistent/ü/文 backup list", Exit.REFUSED),
+    (
+        {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0"},
+        "token new --name ü --role admin",
+        Exit.USAGE,
+    ),
+    ({"COLUMNS": "20"}, "version", Exit.OK),
+)
+
+
+@pytest.mark.slow
+def test_streams_and_places_of_any_kind_leave_no_traceback_and_the_right_exit_code() -> None:
+    lines = [f"run {line}; report" for line, _ in PIECES]
+    for variables, line, _ in PLACES:
+        given = " ".join(f"{name}={value}" for name, value in variables.items())
+        lines.append(f"export {given}; run {line}; report; unset {' '.join(variables)}")
+    script = f"""
+        set -o pipefail; unset HOME
+        run() {{ {sys.executable} -c '{MAIN}' "$@"; }}
+        report() {{ echo "ended: $?" >&2; }}
+    """
+    done = subprocess.run(
+        ["bash", "-c", script + "\n".join(lines)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        timeout=120,
+        check=False,
+        env=environment(PYTHONPATH=os.pathsep.join(sys.path)),
+    )
+    err = done.stderr.decode()
+    assert "Traceback" not in err
+    assert "Exception ignored" not in err
+    ended = [int(line[7:]) for line in err.splitlines() if line.startswith("ended: ")]
+    assert ended == [code for *_, code in (*PIECES, *PLACES)], err
+
+
+class Terminal(io.StringIO):
+    """Text that says of itself that it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("variables", "coloured"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)],
+)
+def test_no_color_means_none(
+    variables: dict[str, str], coloured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in {"TERM": "xterm", **variables}.items():
+        monkeypatch.setenv(name, value)
+    err, out = Terminal(), Terminal()
+    with contextlib.redirect_stderr(err), contextlib.redirect_stdout(out):
+        assert run_here(["key", "list"]) == Exit.USAGE
+        write_out(click.style("red", fg="red"))
+    assert ("\x1b" in err.getvalue()) is coloured
+    assert ("\x1b" in out.getvalue()) is coloured

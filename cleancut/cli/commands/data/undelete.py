@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from cleancut.cli.exit_codes import Exit, say
 from cleancut.cli.options import backup_argument, confirm, yes_option
 from cleancut.cli.render.output import emit
 from cleancut.cli.settings import Verb, settings_of
+from cleancut.cli.terminal import answers
 
 if TYPE_CHECKING:
     from cleancut.api.undeletes import Undelete
@@ -97,7 +97,7 @@ def undelete_(
         jobs=jobs,
         scratch=scratch,
     )
-    if not (yes or plan or sys.stdin.isatty()):
+    if not (yes or plan or answers()):
         raise click.UsageError("confirm with --yes, since stdin is not a terminal, or use --plan")
     talk = Talk(say, lambda found: confirm(_question(found), yes=yes))
 

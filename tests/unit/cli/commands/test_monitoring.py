@@ -42,6 +42,23 @@ def test_alerts_as_json_have_the_version_of_the_shapes(capsys: pytest.CaptureFix
     assert found["alerts"] == yaml.safe_load((CHART / "alerts.yaml").read_text())
 
 
+def test_runbooks_become_links(capsys: pytest.CaptureFixture[str]) -> None:
+    """Also in a resource; the rest of the file stays as it is."""
+    base = "https://wiki.example/runbooks/"
+    plain = (CHART / "alerts.yaml").read_text()
+    linked = printed(capsys, "alerts", "--runbook-base", base)
+    assert linked == plain.replace("runbook_url: docs/runbooks/", f"runbook_url: {base}")
+    found = yaml.safe_load(
+        printed(capsys, "alerts", "--kind", "PrometheusRule", "--runbook-base", base)
+    )
+    assert found["spec"] == yaml.safe_load(linked)
+
+
+def test_inhibition_rules_for_alertmanager(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("alerts", "--kind", "inhibit-rules")
+    assert printed(capsys, *words) == (CHART / "inhibit.yaml").read_text()
+
+
 def test_a_dashboard_is_what_grafana_imports(capsys: pytest.CaptureFixture[str]) -> None:
     assert printed(capsys, "dashboard") == (CHART / "dashboard.json").read_text()
 
@@ -60,6 +77,7 @@ def test_a_dashboard_as_a_config_map(capsys: pytest.CaptureFixture[str]) -> None
     ("words", "message"),
     [
         ("alerts --namespace watch", "not for --kind rules"),
+        ("alerts --runbook-base wiki.example", "invalid --runbook-base 'wiki.example'"),
         ("dashboard --label a=b", "not for --kind dashboard"),
         ("alerts --kind PrometheusRule --label release", "invalid --label 'release'"),
         ("alerts --kind PrometheusRule --label a=b/c", "invalid --label 'a=b/c'"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from cleancut.api.interface import PageRequest
 from cleancut.core.primitives.ids import Epoch, OperationId
 from cleancut.core.protocol.etcd_records import Operation
@@ -72,3 +74,13 @@ def test_operations_of_the_same_time_each_come_once() -> None:
     first, token = cut_page(entries, PageRequest(3))
     second, _ = cut_page(entries, PageRequest(3, token))
     assert [*first, *second] == entries
+
+
+def test_operations_that_were_recorded_together_each_come_once() -> None:
+    """The tenth comes before the second, on whichever page they are."""
+    made = [replace(operation(1), id=OperationId(f"n-ab-{number}")) for number in range(12, 0, -1)]
+    first, token = cut_page(made, PageRequest(5))
+    second, token = cut_page(made, PageRequest(5, token))
+    third, token = cut_page(made, PageRequest(5, token))
+    assert [*first, *second, *third] == made
+    assert not token

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 from collections import Counter
 
@@ -33,11 +34,14 @@ AGENT = AgentName("a1")
 
 
 class Growing(World):
-    """A backup every three hours, one in six aborted; retention keeps the newest ten."""
+    """A backup every three hours, one in six aborted; retention keeps the newest ten, and
+    the history of twenty days."""
 
     def __init__(self) -> None:
         policy = Policy(Retention(keep_last=KEPT), max_expire_share=1.0)
         super().__init__(policy, days=0)
+        gc = dataclasses.replace(self.context.gc, stories_s=20 * 24 * HOUR_S)
+        self.context = dataclasses.replace(self.context, gc=gc)
 
     async def back_up(self, state: LeaderState, number: int) -> None:
         epoch = await state.next_epoch()

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
+import pytest
+from cryptography import x509
+from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from cleancut.core.maintenance.garbage import LastGc
@@ -13,7 +17,8 @@ from cleancut.core.primitives.codec import Record, encode
 from cleancut.core.primitives.errors import NotFound, Unavailable
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId
 from cleancut.core.primitives.timestamps import format_time
-from cleancut.core.protocol.etcd_records import Ctl, Failure, Operation, Session
+from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.core.protocol.etcd_records import Coordinator, Ctl, Failure, Operation, Session
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.fence import Fence
 from cleancut.core.protocol.requests import BackupRequest
@@ -25,7 +30,8 @@ from cleancut.testing.memory_store import MemoryStore
 from cleancut_agent.metrics import AgentMetrics
 from cleancut_coordinator.metrics.catalog_metrics import MAX_COLLECTIONS
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
-from cleancut_coordinator.monitoring.cluster_reader import read_cluster
+from cleancut_coordinator.monitoring.cluster_reader import needing_operator, read_cluster
+from tests.support.certificates import Authority
 from tests.unit.coordinator.maintenance.test_scheduler import HOUR_S, NOON_S, Cluster
 
 LOG = configure_logging("error", "test")
@@ -149,12 +155,12 @@ def ended(name: str, state: State, at_s: float, **more: Any) -> Operation:
     )
 
 
-def test_gauges_of_the_cluster_come_from_etcd() -> None:
-    """Any coordinator tells the same, whenever it was started, and tells nothing without etcd."""
-    cluster = Cluster()
-    keys, etcd = cluster.context.keys, cluster.context.etcd
-    failed, called_off = (Failure(reason=reason, message="") for reason in ("X", "CANCELLED"))
-    records: dict[str, Record] = {
+def records_of(keys: Keys) -> dict[str, Record]:
+    """What etcd holds of a cluster in which something has happened."""
+    failed, called_off, mistyped = (
+        Failure(reason=reason, message="") for reason in ("X", "CANCELLED", "NOT_FOUND")
+    )
+    return {
         keys.session(AgentName("a0")): Session(
             name=AgentName("a0"), version="1", peer_id=PeerId(1), peers=(PeerId(1), PeerId(2))
         ),
@@ -170,7 +176,19 @@ def test_gauges_of_the_cluster_come_from_etcd() -> None:
         ),
         keys.operation("b-4"): ended("b-4", State.ABORTED, NOON_S, failure=called_off),
         keys.operation("b-5"): ended("b-5", State.UPLOADING, NOON_S),
+        keys.operation("b-6"): ended("b-6", State.ABORTED, NOON_S, failure=mistyped),
+        keys.operation("b-7"): ended(
+            "b-7", State.ABORTED, NOON_S - 7, schedule="dropped", failure=mistyped
+        ),
+        keys.coordinator("c0"): Coordinator(name="c0", address="", version="1"),
+        keys.coordinator("c1"): Coordinator(name="c1", address="", version="1"),
     }
+
+
+def test_gauges_of_the_cluster_come_from_etcd() -> None:
+    """Any coordinator tells the same, whenever it was started, and tells nothing without etcd."""
+    cluster = Cluster()
+    etcd, records = cluster.context.etcd, records_of(cluster.context.keys)
 
     async def body() -> None:
         await (await cluster.lead()).pause("hourly", paused=False)
@@ -188,6 +206,7 @@ def test_gauges_of_the_cluster_come_from_etcd() -> None:
         assert told(metrics, "cleancut_fence_raised_timestamp_seconds") == {(): NOON_S - 5}
         assert told(metrics, "cleancut_last_gc_timestamp_seconds") == {(): NOON_S - HOUR_S}
         assert told(metrics, "cleancut_garbage_bytes") == {(): 77}
+        assert told(metrics, "cleancut_coordinators") == {(): 2}
         assert told(metrics, "cleancut_open_operation_timestamp_seconds") == {
             ("backup", "UPLOADING"): NOON_S - 30
         }
@@ -195,6 +214,8 @@ def test_gauges_of_the_cluster_come_from_etcd() -> None:
             ("backup", "complete", "hourly"): NOON_S - 100,
             ("backup", "failed", "hourly"): NOON_S,
             ("backup", "cancelled", ""): NOON_S,
+            ("backup", "rejected", ""): NOON_S,
+            ("backup", "failed", "dropped"): NOON_S - 7,
         }
         durations = told(metrics, "cleancut_last_operation_duration_seconds")
         assert durations == {("backup", "hourly"): 30}
@@ -204,6 +225,47 @@ def test_gauges_of_the_cluster_come_from_etcd() -> None:
         assert told(metrics, "cleancut_schedule_paused") == {own: 0}
 
     asyncio.run(body())
+
+
+@pytest.mark.parametrize(
+    ("states", "needed"),
+    [
+        ([State.NEEDS_OPERATOR], {OperationKind.RESTORE: NOON_S}),
+        ([State.NEEDS_OPERATOR, State.ROLLED_BACK], {OperationKind.RESTORE: NOON_S}),
+        ([State.NEEDS_OPERATOR, State.DONE], {}),
+        ([State.DONE, State.NEEDS_OPERATOR], {OperationKind.RESTORE: NOON_S + 1}),
+        ([State.RECOVERING], {}),
+    ],
+)
+def test_an_operator_is_needed_until_a_later_one_of_the_kind_is_done(
+    states: list[State], needed: dict[OperationKind, float]
+) -> None:
+    found = [
+        replace(ended(f"r-{n}", state, NOON_S + n), kind=OperationKind.RESTORE)
+        for n, state in enumerate(states)
+    ]
+    assert dict(needing_operator(found)) == needed
+
+
+def test_certificates_are_read_at_each_scrape(tmp_path: Path) -> None:
+    """The one of a file that ends first; a file that is missing or holds none is left out."""
+    authority = Authority(tmp_path)
+    certificate, _ = authority.issue("server")
+    both = tmp_path / "both.pem"
+    both.write_bytes(certificate.read_bytes() + authority.ca.read_bytes())
+    ends = [
+        one.not_valid_after_utc.timestamp()
+        for one in x509.load_pem_x509_certificates(both.read_bytes())
+    ]
+    metrics = CoordinatorMetrics("prod")
+    none = tmp_path / "none.pem"
+    metrics.certificates.watch({"grpc-cert": both, "etcd-ca": none})
+    shown = told(metrics, "cleancut_certificate_expiry_timestamp_seconds")
+    assert shown == {("grpc-cert",): min(ends)}
+    assert told(metrics, "cleancut_certificate_lifetime_seconds")["grpc-cert",] > 0
+    both.write_text("no certificate")
+    metrics.certificates.watch({"grpc-cert": both})
+    assert told(metrics, "cleancut_certificate_expiry_timestamp_seconds") == {}
 
 
 def test_a_partial_backup_is_seen_by_its_schedule() -> None:

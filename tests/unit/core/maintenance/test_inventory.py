@@ -44,6 +44,15 @@ def group(epoch: int, size: int = 100, schedule: str = "nightly", *names: str) -
     )
 
 
+def test_the_usual_consistency_is_that_of_most_before() -> None:
+    """So that a single one that was worse before does not make the next one look usual."""
+    worse = group(2)._replace(consistency=Consistency.PER_SHARD)
+    fenced = group(3)._replace(fenced=True)
+    newest = take_inventory([group(1), worse, fenced, group(4), group(5)], 0, ())
+    assert newest.schedules["nightly"].usual_rank == 2
+    assert take_inventory([group(1)], 0, ()).schedules["nightly"].usual_rank is None
+
+
 def test_a_damaged_group_protects_nothing() -> None:
     """The age of a backup is that of the newest one that can be believed."""
     stock = take_inventory([group(1), group(2)], 0, {Epoch(2)})

@@ -1,0 +1,70 @@
+"""History of a store, read without a coordinator: ended operations and their outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from cleancut.api.backups import Backup
+from cleancut.api.from_story import (
+    backup_of,
+    rebalance_of,
+    reshard_of,
+    restore_of,
+    shown_stories,
+)
+from cleancut.cli.offline import with_store
+from cleancut.cli.settings import Settings
+from cleancut.core.format.paths import Paths
+from cleancut.core.format.story import Story, StoryKind
+from cleancut.core.primitives.errors import NotFound
+from cleancut.ports.store import Store
+from cleancut.repository.history import find_story, list_stories, read_stories
+
+_SHOWN: dict[str, Callable[[Story], Any]] = {
+    StoryKind.RESTORE: restore_of,
+    StoryKind.REBALANCE: rebalance_of,
+    StoryKind.RESHARD: reshard_of,
+}
+_BACKUPS = (StoryKind.BACKUP, StoryKind.SEED, StoryKind.IMPORT)
+
+
+def with_failed(settings: Settings, found: list[Backup], limit: int) -> list[Backup]:
+    """`found`, the newest backups of the catalog, and those of the history that were not committed;
+    at most `limit` of them, newest first."""
+
+    async def read(store: Store, paths: Paths) -> list[Backup]:
+        stored = await list_stories(store, paths, _BACKUPS)
+        return shown_stories(await read_stories(store, stored[:limit]), backup_of)
+
+    there = {one.epoch for one in found}
+    failed = [one for one in with_store(settings, read) if one.epoch not in there]
+    return sorted([*found, *failed], key=lambda one: one.epoch, reverse=True)[:limit]
+
+
+def list_ended(settings: Settings, kind: str, limit: int) -> list[Any]:
+    """The newest `limit` restores, rebalances or reshards, newest first; those under way are in
+    etcd alone."""
+
+    async def read(store: Store, paths: Paths) -> list[Any]:
+        stored = await list_stories(store, paths, (kind,))
+        return shown_stories(await read_stories(store, stored[:limit]), _SHOWN[kind])
+
+    return with_store(settings, read)
+
+
+def show_ended(settings: Settings, kind: str, name: str) -> Any:
+    """Raises: NotFound, if the store's history has none of this id."""
+
+    async def read(store: Store, paths: Paths) -> Any:
+        story = await find_story(store, paths, name, (kind,))
+        found = None if story is None else _SHOWN[kind](story)
+        if found is None:
+            raise NotFound(
+                f"the history of this store has no {kind} {name!r}",
+                f"`cleancut {kind} list` shows those that it has; a coordinator also shows those"
+                " under way",
+            )
+        return found
+
+    return with_store(settings, read)

@@ -1,0 +1,68 @@
+"""Stories of ended operations: which are still to be stored, what they say, how long they stay.
+
+Pure: the rules only. An operation's record stays in etcd until its story is in the store, so a
+store that was the reason of the failure gets it later; but not for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from msgspec.structs import replace
+
+from cleancut.core.format.story import Story, StoryKind, StoryName
+from cleancut.core.primitives.timestamps import parse_time
+from cleancut.core.protocol.etcd_records import Operation
+from cleancut.core.protocol.states import FINAL_STATES, State
+
+KEPT_S = 400 * 86400.0
+"""How long stories stay in the store, unless the settings say otherwise."""
+IN_ETCD_S = 48 * 3600.0
+"""How long an ended operation stays in etcd."""
+UNRECORDED_S = 30 * 86400.0
+"""How long one stays whose story no store has taken."""
+AT_ONCE = 20
+"""Stories that are stored in one round; the rest waits for the next."""
+
+
+def unrecorded(operations: Iterable[Operation]) -> list[Operation]:
+    """The ended operations whose stories are still to be stored, the oldest first. A committed
+    backup has it in its manifest."""
+    found = [
+        one
+        for one in operations
+        if one.state in FINAL_STATES
+        if one.state is not State.COMMITTED and not one.recorded
+        if one.created_at and one.ended_at
+    ]
+    return sorted(found, key=lambda one: (one.ended_at, one.id))[:AT_ONCE]
+
+
+def story_of(operation: Operation, document: Any = None) -> Story:
+    """The story of an ended operation: the same whichever leader stores it. `document`: what its
+    record names as `detail`."""
+    return Story(
+        kind=StoryKind(operation.kind.value),
+        id=operation.id,
+        at=operation.created_at,
+        ended_at=operation.ended_at,
+        state=operation.state,
+        asked_by=operation.asked_by,
+        operation=replace(operation, nonce="", recorded=False),
+        document=document,
+    )
+
+
+def may_leave_etcd(operation: Operation, now_s: float) -> bool:
+    """True once its record is needed no longer."""
+    if not operation.ended_at:
+        return False
+    over_s = now_s - parse_time(operation.ended_at)
+    known = operation.recorded or operation.state is State.COMMITTED
+    return over_s > (IN_ETCD_S if known else UNRECORDED_S)
+
+
+def is_expired(name: StoryName, now_s: float, kept_s: float) -> bool:
+    """True if the story of this name has been there for its time."""
+    return parse_time(name.at) < now_s - kept_s

@@ -1,0 +1,73 @@
+"""History of a store: the stories of ended operations, one object each, written once.
+
+`history/<YYYY>/<at>-<kind>-<id>.json`. Names sort by time, so a listing alone says what there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from cleancut.core.format.paths import ObjectKind, Paths
+from cleancut.core.format.story import Story, StoryName, parse_story_name
+from cleancut.core.primitives.codec import decode, encode
+from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
+from cleancut.ports.store import Store
+from cleancut.repository.bounded import read_document
+from cleancut.runtime.concurrency import run_all
+
+_AT_ONCE = 8
+
+
+class StoredStory(NamedTuple):
+    """A story as a listing shows it."""
+
+    path: str
+    name: StoryName
+
+
+async def put_story(store: Store, paths: Paths, story: Story) -> None:
+    """Order: repeatable; one that is there stays, since any leader stores the same.
+
+    Raises: what the store does.
+    """
+    path = paths.story(story.at[:4], story.name)
+    if await store.stat(path) is None:
+        await store.put(path, encode(story))
+
+
+async def list_stories(
+    store: Store, paths: Paths, kinds: Collection[str] = ()
+) -> list[StoredStory]:
+    """Those of these kinds, of all if none is given, the newest first. Raises: what the store
+    does."""
+    found = []
+    async for info in store.list(paths.history):
+        parsed = paths.parse(info.path)
+        name = parse_story_name(parsed.name) if parsed.kind is ObjectKind.STORY else None
+        if name is not None and (not kinds or name.kind in kinds):
+            found.append(StoredStory(info.path, name))
+    return sorted(found, key=lambda one: one.name.position, reverse=True)
+
+
+async def read_story(store: Store, path: str) -> Story | None:
+    """None for one that cannot be read, or has gone meanwhile: a history may have gaps."""
+    try:
+        return decode(Story, await read_document(store, path), path)
+    except (Corrupt, NotFound, Refused):
+        return None
+
+
+async def read_stories(store: Store, stored: Sequence[StoredStory]) -> list[Story]:
+    """Those of `stored` that can be read, in that order."""
+    reads = [partial(read_story, store, one.path) for one in stored]
+    return [story for story in await run_all(reads, _AT_ONCE) if story is not None]
+
+
+async def find_story(store: Store, paths: Paths, name: str, kinds: Collection[str]) -> Story | None:
+    """That of the operation with this id; None, if there is none of these kinds."""
+    for one in await list_stories(store, paths, kinds):
+        if one.name.id == name:
+            return await read_story(store, one.path)
+    return None

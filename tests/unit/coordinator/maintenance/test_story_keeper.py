@@ -1,0 +1,124 @@
+"""Stories of ended operations reach the store once, and lists find them there."""
+
+from __future__ import annotations
+
+from dataclasses import replace as with_fields
+from typing import Any
+
+import pytest
+import structlog
+from msgspec.structs import replace
+
+from cleancut.api.interface import PageRequest
+from cleancut.core.maintenance.stories import KEPT_S, story_of
+from cleancut.core.primitives.codec import encode
+from cleancut.core.primitives.errors import NotFound, Unavailable
+from cleancut.core.primitives.ids import Epoch, OperationId
+from cleancut.core.primitives.timestamps import format_time
+from cleancut.core.protocol.etcd_records import Operation
+from cleancut.core.protocol.requests import RestoreRequest
+from cleancut.core.protocol.states import OperationKind, State
+from cleancut.ports.coordination import Delete, Put
+from cleancut.repository.history import list_stories, put_story, read_stories
+from cleancut.testing.memory_store import MemoryStore
+from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.etcd_state import read_operations
+from cleancut_coordinator.maintenance.story_keeper import StoryKeeper, expire_stories
+from tests.unit.coordinator.api.test_unreadable_requests import api_of
+from tests.unit.coordinator.leader.test_state import context, lead, run
+
+REQUEST = encode(RestoreRequest(backup=Epoch(7), collections=("docs",))).decode()
+
+
+def restore(at: CoordinatorContext, minute: int) -> Operation:
+    now_s = at.clock.wall_s()
+    return Operation(
+        id=OperationId(f"r-{minute}"),
+        kind=OperationKind.RESTORE,
+        state=State.ABORTED,
+        request=REQUEST,
+        created_at=format_time(now_s - 60 * minute),
+        ended_at=format_time(now_s - 60 * minute + 5),
+    )
+
+
+async def put(at: CoordinatorContext, *operations: Operation) -> None:
+    await at.etcd.txn([], [Put(at.keys.operation(one.id), encode(one)) for one in operations])
+
+
+class Refusing(MemoryStore):
+    """A store that takes nothing for a while."""
+
+    down = True
+
+    async def put(self, path: str, data: bytes) -> None:
+        if self.down:
+            raise Unavailable("the store is away")
+        await super().put(path, data)
+
+
+async def keeper(at: CoordinatorContext) -> StoryKeeper:
+    return StoryKeeper(at, await lead(at), structlog.get_logger())
+
+
+@run
+async def test_a_story_is_stored_once_and_marked() -> None:
+    at = context()
+    await put(at, restore(at, 3), restore(at, 2))
+    one = await keeper(at)
+    await one.keep()
+    await one.keep()
+    found = await list_stories(at.store, at.paths)
+    assert [story.name.id for story in found] == ["r-2", "r-3"]
+    assert all(operation.recorded for operation in await read_operations(at))
+    stories = await read_stories(at.store, found)
+    assert [story.state for story in stories] == ["ABORTED", "ABORTED"]
+
+
+@run
+async def test_a_store_that_takes_nothing_gets_the_story_later() -> None:
+    store = Refusing()
+    at = with_fields(context(), store=store)
+    await put(at, restore(at, 1))
+    one = await keeper(at)
+    with pytest.raises(Unavailable):
+        await one.keep()
+    assert not (await read_operations(at))[0].recorded
+    store.down = False
+    await one.keep()
+    assert len(await list_stories(store, at.paths)) == 1
+
+
+@run
+async def test_lists_go_on_where_etcd_ends_page_by_page() -> None:
+    """What etcd has forgotten, the store lists; nothing comes twice."""
+    at = context()
+    minutes = (1, 2, 3, 4, 5)
+    await put(at, *(restore(at, minute) for minute in minutes))
+    await (await keeper(at)).keep()
+    forgotten = [at.keys.operation(OperationId(f"r-{minute}")) for minute in (2, 4, 5)]
+    await at.etcd.txn([], [Delete(key) for key in forgotten])
+    api, token, seen = api_of(at), "", list[Any]()
+    while True:
+        page = await api.restores.list_restores(PageRequest(2, token))
+        seen += page.restores
+        token = page.next_page_token
+        if not token:
+            break
+    assert [one.id for one in seen] == [f"r-{minute}" for minute in minutes]
+    assert {one.backup_epoch for one in seen} == {7}
+    assert (await api.restores.get_restore("r-5")).state is State.ABORTED
+    with pytest.raises(NotFound):
+        await api.reshards.get_reshard("r-5")
+
+
+@run
+async def test_stories_leave_the_store_after_their_time() -> None:
+    at = context()
+    old = restore(at, 1)
+    old = replace(old, id=OperationId("r-old"), created_at=format_time(at.clock.wall_s() - KEPT_S))
+    await put_story(at.store, at.paths, story_of(replace(old, ended_at=old.created_at)))
+    await put_story(at.store, at.paths, story_of(restore(at, 2)))
+    at = with_fields(at, gc=with_fields(at.gc, stories_s=KEPT_S - 1))
+    assert await expire_stories(at) == 1
+    assert [one.name.id for one in await list_stories(at.store, at.paths)] == ["r-2"]
