@@ -50,6 +50,7 @@ from cleancut.ports.clock import Clock
 from cleancut.ports.coordination import Coordination
 from cleancut.qdrant.http import check_url
 from cleancut.rpc.forwarding import Forwarding
+from cleancut.rpc.server import Listen
 from cleancut.runtime.addresses import parse_address
 from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.commands import Command
@@ -330,14 +331,7 @@ async def open_coordinator(
             notify=rules.notify,
         )
         process = CoordinatorProcess(context, Health(), metrics, log)
-        process.forwarding = Forwarding(
-            name,
-            EtcdMembers(context, process.token),
-            tls=listen.tls,
-            open=listen.access is None or listen.access.open,
-        )
-        stack.push_async_callback(process.forwarding.close)
-        listen = dataclasses.replace(listen, forwarding=process.forwarding)
+        listen = _forwarding(process, listen, stack)
         asked = BoundedStore(counted, clock, url=shared.store, bound_s=_API_STORE_S)
         api = coordinator_api(
             dataclasses.replace(context, store=asked),
@@ -348,9 +342,8 @@ async def open_coordinator(
         process.listening = await stack.enter_async_context(serve_api(api, listen))
         if flags["ui"]:
             page = open_page(flags["ui"], listen)
-            source = ClusterSource(
-                dataclasses.replace(context, store=asked), api, flags["audit_log"]
-            )
+            reading = dataclasses.replace(context, store=asked)
+            source = ClusterSource(reading, api, flags["audit_log"])
             opened_page = open_status_page(context, source, page, log)
             address = await stack.enter_async_context(opened_page)
             log.info("status page", address=address, tls=page.tls is not None)
@@ -362,6 +355,18 @@ def _certificates(shared: Shared, flags: dict[str, Any]) -> dict[str, Path]:
     """The files of certificates, by their flags."""
     served = {"grpc-ca": flags["grpc_ca"], "grpc-cert": flags["grpc_cert"]}
     return shared.certificates | {flag: path for flag, path in served.items() if path is not None}
+
+
+def _forwarding(process: CoordinatorProcess, listen: Listen, stack: AsyncExitStack) -> Listen:
+    """`listen`, with the process's end of forwarding, which ends with `stack`."""
+    process.forwarding = Forwarding(
+        process.context.name,
+        EtcdMembers(process.context, process.token),
+        tls=listen.tls,
+        open=listen.access is None or listen.access.open,
+    )
+    stack.push_async_callback(process.forwarding.close)
+    return dataclasses.replace(listen, forwarding=process.forwarding)
 
 
 def _open_copy(shared: Shared, rule: StoreRule, clock: Clock) -> CopyStore:
