@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
+from cleancut.cli.settings import Explained
 from cleancut.runtime.commands import Group
 
 
@@ -105,7 +106,7 @@ class _Commands(MutableMapping[str, click.Command]):
         return name in NOUNS or name in self._loaded
 
 
-class Root(Group):
+class Root(Explained, Group):
     """The group of `NOUNS`, whose help and completion load none of them."""
 
     def __init__(self, **rest: Any) -> None:

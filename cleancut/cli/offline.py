@@ -15,19 +15,23 @@ from msgspec.structs import replace
 
 from cleancut.api.backups import Backup
 from cleancut.api.from_manifest import shown_checks, shown_corrupt, shown_group
+from cleancut.api.from_story import backup_of
 from cleancut.cli.exit_codes import say
 from cleancut.cli.render.output import emit_facts
 from cleancut.cli.settings import Settings
+from cleancut.cli.terminal import errors_are_json
 from cleancut.core.format.manifest import Manifest, ShardEntry
 from cleancut.core.format.paths import Paths
-from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
-from cleancut.core.primitives.ids import ClusterName, Epoch
+from cleancut.core.format.story import BACKUPS
+from cleancut.core.primitives.errors import Corrupt, Invalid, NotFound, Refused
+from cleancut.core.primitives.ids import Epoch, parse_cluster
 from cleancut.core.verification.damage import Damage
 from cleancut.data.output import check_target, new_file
 from cleancut.ports.store import Store
 from cleancut.repository.catalog import CatalogRow, find_group, list_epochs, read_rows
 from cleancut.repository.clusters import find_cluster
 from cleancut.repository.garbage import ReferencedNames
+from cleancut.repository.history import find_story
 from cleancut.repository.holds import labels_of
 from cleancut.repository.shards.captured_tar import read_captured
 from cleancut.repository.shards.collection_tar import collection_tar
@@ -80,7 +84,7 @@ def _shown(row: CatalogRow, damage: Damage) -> Backup:
 
 
 def show_backup(settings: Settings, name: str) -> Backup:
-    """The backup of that id or number. Raises: NotFound."""
+    """The backup of that id or number; also one that failed, by its id. Raises: NotFound."""
 
     async def read(store: Store, paths: Paths) -> Backup:
         damage = await read_damage(store, paths)
@@ -93,6 +97,12 @@ def show_backup(settings: Settings, name: str) -> Backup:
             if epoch is None:
                 raise
             shown = shown_corrupt(epoch, error)
+        except NotFound:
+            story = None if epoch else await find_story(store, paths, name, BACKUPS)
+            failed = None if story is None else backup_of(story)
+            if failed is None:
+                raise
+            return failed
         checks = shown_checks(await list_checks(store, paths), epoch)
         holds = await labels_of(store, paths, epoch, time.time())
         freed = await _freed(store, paths, epoch)
@@ -190,28 +200,55 @@ def _shard(manifest: Manifest, selection: ShardSelection) -> ShardEntry:
     )
 
 
+def list_clusters(settings: Settings) -> list[dict[str, Any]]:
+    """The clusters of a store, with the number of their backups and the newest one."""
+
+    async def read(store: Store) -> list[dict[str, Any]]:
+        found = []
+        for name in sorted(await store.folders()):
+            epochs = await list_epochs(store, Paths(parse_cluster(name)))
+            newest = max(epochs, default=None)
+            found.append({"cluster": name, "backups": len(epochs), "newest": newest})
+        return found
+
+    return _with_opened(settings, read)
+
+
 def with_store(
     settings: Settings, act: Callable[[Store, Paths], Awaitable[T]], *, named: bool = False
 ) -> T:
-    """Without --cluster, the only cluster of the store is meant; `named`: it must be given, and may
-    have nothing in the store yet.
+    """Without --cluster, the only cluster of the store is meant; `named`: the one that --cluster
+    names may have nothing in the store yet.
 
     Raises: Invalid (no store, or several clusters to choose from); NotFound (no such cluster, with
         those that there are).
     """
+
+    async def find(store: Store) -> T:
+        if named and settings.cluster:
+            return await act(store, Paths(parse_cluster(settings.cluster)))
+        found = await find_cluster(store, settings.cluster or "", settings.store or "")
+        return await act(store, Paths(found))
+
+    return _with_opened(settings, find)
+
+
+def _with_opened(settings: Settings, act: Callable[[Store], Awaitable[T]]) -> T:
+    """Raises: Invalid, without a store."""
     settings.check_one_target()
-    if named or not settings.store:
-        url, cluster = settings.catalog()
-    else:
-        url, cluster = settings.store, ClusterName("")
+    url = settings.store
+    if not url:
+        raise Invalid(
+            "this command needs --store URL",
+            "give it as a flag, or as CLEANCUT_STORE; `cleancut cluster status` shows it",
+        )
+    if settings.ignores_coordinator and not errors_are_json():
+        say("note: this reads the store that --store names, and asks no coordinator")
 
     async def run() -> T:
         store = open_store(url, SystemClock(), settings.key_source)
         try:
-            if named:
-                return await act(store, Paths(cluster))
-            found = await find_cluster(store, settings.cluster or "", url)
-            return await act(store, Paths(found))
+            return await act(store)
         finally:
             await store.close()
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from cleancut.cli.settings import parse_duration
 from cleancut.cli.terminal import answers
@@ -53,8 +54,26 @@ class _Time(click.ParamType[str]):
         return format_time(datetime.now(UTC).timestamp() - ago_s)
 
 
+def completed(kind: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """What TAB completes; see `cleancut.cli.completion`."""
+
+    def complete(
+        context: click.Context, _parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        from cleancut.cli import completion
+
+        return completion.complete(kind, context, incomplete)
+
+    return complete
+
+
 TIME = _Time()
-backup_argument = click.argument("backup_id", metavar="BACKUP", callback=backup_name)
+backup_argument = click.argument(
+    "backup_id",
+    metavar="BACKUP",
+    callback=backup_name,
+    shell_complete=completed("backups"),
+)
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 collections_option = click.option(
     "--collection",
@@ -62,6 +81,7 @@ collections_option = click.option(
     "collections",
     multiple=True,
     metavar="NAME",
+    shell_complete=completed("collections"),
     help="Only this one; repeatable. Default: all.",
 )
 request_id_option = click.option(

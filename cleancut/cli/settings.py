@@ -53,7 +53,7 @@ class Settings:
     @property
     def addresses(self) -> list[str]:
         text = self.coordinator or DEFAULT_COORDINATOR
-        return [part.strip() for part in text.split(",") if part.strip()]
+        return [_with_port(part.strip()) for part in text.split(",") if part.strip()]
 
     @property
     def tls(self) -> Tls | None:
@@ -86,6 +86,12 @@ class Settings:
         if "coordinator" in self.flags:
             return False
         return bool(self.store) and ("store" in self.flags or not self.coordinator)
+
+    @property
+    def ignores_coordinator(self) -> bool:
+        """True if a flag names a store, and the environment or the file a coordinator."""
+        named = bool(self.coordinator) and "coordinator" not in self.flags
+        return named and "store" in self.flags and not self.quiet
 
     def check_one_target(self) -> None:
         """Raises: Invalid, if flags name a store and a coordinator, unless both are needed."""
@@ -137,6 +143,12 @@ class Settings:
         return self.store, parse_cluster(self.cluster)
 
 
+def _with_port(address: str) -> str:
+    """The address of a coordinator; one without a port has the usual one."""
+    bare = address.endswith("]") or ":" not in address
+    return f"{address}:{DEFAULT_COORDINATOR.rpartition(':')[2]}" if bare else address
+
+
 def settings_of(context: click.Context) -> Settings:
     """The invocation's one `Settings`."""
     return context.ensure_object(Settings)
@@ -144,7 +156,7 @@ def settings_of(context: click.Context) -> Settings:
 
 def _remember(context: click.Context, option: click.Parameter, value: Any) -> None:
     assert option.name is not None
-    if value is not None and not context.resilient_parsing:
+    if value is not None:
         settings = settings_of(context)
         setattr(settings, option.name, value)
         if context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
@@ -193,7 +205,22 @@ def _option(*flags: str, inner: bool, shown: bool = False, **rest: Any) -> click
     )
 
 
-class Verb(Command):
+class Explained(click.Command):
+    """A command whose help ends with examples and the address of its page."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from cleancut.cli.examples import explained
+
+        super().format_epilog(ctx, formatter)
+        found = explained(ctx.command_path.partition(" ")[2])
+        if found is not None:
+            with formatter.section("Examples"):
+                for line in found.lines:
+                    formatter.write(f"{'':{formatter.current_indent}}{line}\n")
+            formatter.write(f"\nDocumentation: {found.url}\n")
+
+
+class Verb(Explained, Command):
     """A command that accepts the shared flags too."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -203,7 +230,7 @@ class Verb(Command):
         self.params.extend(p for p in shared if not own.intersection(p.opts))
 
 
-class Noun(Group):
+class Noun(Explained, Group):
     """A group whose commands are `Verb`s."""
 
     command_class = Verb

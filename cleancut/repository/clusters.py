@@ -21,7 +21,10 @@ async def find_cluster(store: Store, name: str, where: str) -> ClusterName:
         cluster = parse_cluster(name)
         async for _ in store.list(Paths(cluster).root):
             return cluster
-    names = await store.folders()
+    try:
+        names = await store.folders()
+    except NotFound:
+        raise NotFound(f"store {where} does not exist", "check --store") from None
     if len(CLUSTER_FOLDERS.intersection(names)) > 1:
         raise _inside(where)
     if not name and len(names) == 1:

@@ -64,10 +64,11 @@ def test_a_source_distribution_has_the_whole_tree() -> None:
 
 
 def test_addresses_of_the_project_are_in_one_place() -> None:
-    """A publisher writes them into pyproject.toml; the chart repeats some."""
+    """A publisher writes them into pyproject.toml; the chart repeats some, and the help one."""
     urls = project()["project"]["urls"]
     assert {*urls} == {"Homepage", "Documentation", "Source", "Changelog", "Issues"}
     allowed = {"pyproject.toml", "tests/tidy/test_release.py", "charts/cleancut/Chart.yaml"}
+    allowed |= {"cleancut/cli/examples.py", "docs/reference/cli.md"}
     text = (".md", ".py", ".toml", ".yaml", ".yml", ".tpl")
     named = {path for path in files() if path.endswith(text) and PLACEHOLDER in text_of(path)}
     assert named <= allowed

@@ -21,6 +21,7 @@ from cleancut.cli.exit_codes import Exit, proof_exit, say
 from cleancut.cli.options import (
     backup_argument,
     collections_option,
+    completed,
     confirm,
     limit_option,
     request_id_option,
@@ -321,7 +322,11 @@ def delete(context: click.Context, /, backup_id: str, yes: bool) -> None:
 
 
 _label = click.option(
-    "--label", required=True, metavar="NAME", help="Name of the hold, such as a ticket."
+    "--label",
+    required=True,
+    metavar="NAME",
+    shell_complete=completed("labels"),
+    help="Name of the hold, such as a ticket.",
 )
 
 
@@ -389,7 +394,13 @@ backup.add_command(import_)
 
 @backup.command()
 @backup_argument
-@click.option("--collection", "-c", required=True, help="The collection.")
+@click.option(
+    "--collection",
+    "-c",
+    required=True,
+    help="The collection.",
+    shell_complete=completed("collections"),
+)
 @click.option("--shard", type=click.IntRange(0), help="This shard's tar; its id.")
 @click.option(
     "--as-snapshot",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cleancut.cli.exit_codes import Exit, say
+from cleancut.cli.options import completed
 from cleancut.cli.render.output import emit
 from cleancut.cli.settings import Settings, Verb, parse_size, settings_of
 from cleancut.core.primitives.errors import Invalid
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Verb)
-@click.argument("backup_id", metavar="[BACKUP]", required=False)
+@click.argument(
+    "backup_id", metavar="[BACKUP]", required=False, shell_complete=completed("backups")
+)
 @click.option("--all", "every", is_flag=True, help="All backups; looks through copied ones too.")
 @click.option("--new", is_flag=True, help="The backups that are not in the copy yet.")
 @click.option("--to", "to_url", required=True, metavar="URL", help="The store to copy to.")

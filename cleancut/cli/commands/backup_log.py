@@ -5,15 +5,22 @@ from __future__ import annotations
 import click
 
 from cleancut.cli.exit_codes import say
-from cleancut.cli.options import TIME
+from cleancut.cli.options import TIME, completed
 from cleancut.cli.render.output import emit
-from cleancut.cli.settings import settings_of
+from cleancut.cli.settings import Verb, settings_of
 from cleancut.cli.wait import ask
 from cleancut.core.wal.kinds import KINDS
 
 
-@click.command()
-@click.option("--collection", "-c", required=True, metavar="NAME", help="The collection.")
+@click.command(cls=Verb)
+@click.option(
+    "--collection",
+    "-c",
+    required=True,
+    metavar="NAME",
+    help="The collection.",
+    shell_complete=completed("collections"),
+)
 @click.option("--since", type=TIME, metavar="TIME", help="From then on. Default: an hour ago.")
 @click.option("--until", type=TIME, metavar="TIME", help="Up to then. Default: now.")
 @click.option(

@@ -29,6 +29,20 @@ def status(context: click.Context, /) -> None:
     emit(settings.output, "cluster", ask(settings, lambda client: client.cluster_status()))
 
 
+@cluster.command("list")
+@click.pass_context
+def list_(context: click.Context, /) -> None:
+    """List the clusters that a store holds, with their newest backups.
+
+    Needs --store only: after the loss of everything else it says what there is to restore.
+    """
+    from cleancut.cli.offline import list_clusters
+    from cleancut.cli.render.output import emit_rows
+
+    settings = settings_of(context)
+    emit_rows(settings.output, "clusters", list_clusters(settings))
+
+
 @cluster.command()
 @click.option(
     "--upload-rate",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cleancut.cli.exit_codes import Exit, say
-from cleancut.cli.options import confirm, yes_option
+from cleancut.cli.options import completed, confirm, yes_option
 from cleancut.cli.render.output import document
 from cleancut.cli.settings import Verb, settings_of
 from cleancut.cli.terminal import answers, write_out
@@ -45,7 +45,9 @@ def doctor(context: click.Context, /) -> Exit:
 
 
 @click.command("forget-peer", cls=Verb)
-@click.argument("peer_id", metavar="PEER_ID", type=click.IntRange(0))
+@click.argument(
+    "peer_id", metavar="PEER_ID", type=click.IntRange(0), shell_complete=completed("peers")
+)
 @click.option("--force", is_flag=True, help="Remove it although replicas are on it; they are lost.")
 @click.option(
     "--confirm",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cleancut.cli.exit_codes import Exit, report_error
-from cleancut.cli.options import confirm, request_id_option, wait_options, yes_option
+from cleancut.cli.options import completed, confirm, request_id_option, wait_options, yes_option
 from cleancut.cli.render.output import emit, emit_many
 from cleancut.cli.settings import Settings, Verb, settings_of
 from cleancut.cli.terminal import answers
@@ -45,9 +45,21 @@ _LISTED = 50
     help="Refuse the rebalance if its plan has changed since.",
 )
 @click.option("--list", "list_", is_flag=True, help="List rebalances instead, newest first.")
-@click.option("--show", metavar="ID", help="Show a rebalance instead.")
-@click.option("--watch", metavar="ID", help="Wait until a rebalance ends instead.")
-@click.option("--cancel", metavar="ID", help="Abort a rebalance's transfers instead.")
+@click.option(
+    "--show", metavar="ID", shell_complete=completed("rebalances"), help="Show a rebalance instead."
+)
+@click.option(
+    "--watch",
+    metavar="ID",
+    shell_complete=completed("rebalances"),
+    help="Wait until a rebalance ends instead.",
+)
+@click.option(
+    "--cancel",
+    metavar="ID",
+    shell_complete=completed("rebalances"),
+    help="Abort a rebalance's transfers instead.",
+)
 @yes_option
 @wait_options
 @request_id_option

@@ -8,6 +8,7 @@ import click
 
 from cleancut.cli.exit_codes import Exit, report_error, say
 from cleancut.cli.options import (
+    completed,
     confirm,
     limit_option,
     request_id_option,
@@ -30,7 +31,9 @@ def reshard() -> None:
     """Change the number of shards of a collection."""
 
 
-_collection = click.argument("collection", metavar="COLLECTION")
+_collection = click.argument(
+    "collection", metavar="COLLECTION", shell_complete=completed("collections")
+)
 _shards = click.option(
     "--shards",
     type=click.IntRange(1),
@@ -133,7 +136,7 @@ def list_(context: click.Context, /, limit: int) -> None:
 
 
 @reshard.command()
-@click.argument("reshard_id", metavar="ID")
+@click.argument("reshard_id", metavar="ID", shell_complete=completed("reshards"))
 @click.pass_context
 def show(context: click.Context, /, reshard_id: str) -> None:
     """Show a reshard."""
@@ -148,7 +151,7 @@ def show(context: click.Context, /, reshard_id: str) -> None:
 
 
 @reshard.command()
-@click.argument("reshard_id", metavar="ID")
+@click.argument("reshard_id", metavar="ID", shell_complete=completed("reshards"))
 @timeout_option
 @click.pass_context
 def watch(context: click.Context, /, reshard_id: str, timeout_s: float) -> Exit:
@@ -157,7 +160,7 @@ def watch(context: click.Context, /, reshard_id: str, timeout_s: float) -> Exit:
 
 
 @reshard.command()
-@click.argument("reshard_id", metavar="ID")
+@click.argument("reshard_id", metavar="ID", shell_complete=completed("reshards"))
 @yes_option
 @click.pass_context
 def cancel(context: click.Context, /, reshard_id: str, yes: bool) -> Exit:

@@ -15,6 +15,7 @@ from cleancut.cli.commands.restore_options import options_of, what_options
 from cleancut.cli.exit_codes import Exit, report_error, say
 from cleancut.cli.options import (
     backup_argument,
+    completed,
     confirm,
     limit_option,
     request_id_option,
@@ -200,7 +201,7 @@ def list_(context: click.Context, /, limit: int) -> None:
 
 
 @restore.command()
-@click.argument("restore_id", metavar="ID")
+@click.argument("restore_id", metavar="ID", shell_complete=completed("restores"))
 @click.pass_context
 def show(context: click.Context, /, restore_id: str) -> None:
     """Show a restore."""
@@ -215,7 +216,7 @@ def show(context: click.Context, /, restore_id: str) -> None:
 
 
 @restore.command()
-@click.argument("restore_id", metavar="ID")
+@click.argument("restore_id", metavar="ID", shell_complete=completed("restores"))
 @timeout_option
 @click.pass_context
 def watch(context: click.Context, /, restore_id: str, timeout_s: float) -> Exit:
@@ -230,7 +231,7 @@ def watch(context: click.Context, /, restore_id: str, timeout_s: float) -> Exit:
 
 
 @restore.command()
-@click.argument("restore_id", metavar="ID")
+@click.argument("restore_id", metavar="ID", shell_complete=completed("restores"))
 @yes_option
 @click.pass_context
 def cancel(context: click.Context, /, restore_id: str, yes: bool) -> Exit:
@@ -242,7 +243,7 @@ def cancel(context: click.Context, /, restore_id: str, yes: bool) -> Exit:
 
 
 @restore.command()
-@click.argument("restore_id", metavar="ID")
+@click.argument("restore_id", metavar="ID", shell_complete=completed("restores"))
 @yes_option
 @click.pass_context
 def clean(context: click.Context, /, restore_id: str, yes: bool) -> None:

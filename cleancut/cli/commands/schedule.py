@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cleancut.cli.exit_codes import Exit
-from cleancut.cli.options import request_id_option, wait_options
+from cleancut.cli.options import completed, request_id_option, wait_options
 from cleancut.cli.render.output import emit, emit_many
 from cleancut.cli.settings import Noun, settings_of
 from cleancut.cli.wait import Job, ask, run_job
@@ -15,7 +15,7 @@ from cleancut.cli.wait import Job, ask, run_job
 if TYPE_CHECKING:
     from cleancut.api.backups import Backup
 
-_name = click.argument("name", metavar="NAME")
+_name = click.argument("name", metavar="NAME", shell_complete=completed("schedules"))
 
 
 @click.group(cls=Noun, name="schedule")

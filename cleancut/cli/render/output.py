@@ -59,6 +59,20 @@ def emit_facts(output: str, noun: str, facts: dict[str, Any]) -> None:
         document(output, {noun: facts})
 
 
+def emit_rows(output: str, noun: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Rows of facts without a type in the API; the first fact of each is its name."""
+    if output == "name":
+        for row in rows:
+            write_out(f"{next(iter(row.values()))}\n")
+    elif output == "table":
+        from cleancut.cli.render import grids
+
+        titles = [name.replace("_", " ").upper() for name in (rows[0] if rows else ())]
+        _print(grids.grid(titles, [tuple(row.values()) for row in rows]))
+    else:
+        document(output, {noun: list(rows)})
+
+
 def document(output: str, content: dict[str, Any]) -> None:
     """One JSON or YAML document, with the version of the shapes in it."""
     from cleancut.api.values import SCHEMA

@@ -100,6 +100,9 @@ class Output:
     def json(self) -> Any:
         return json.loads(self._capsys.readouterr().out)
 
+    def out(self) -> str:
+        return self._capsys.readouterr().out
+
     def err(self) -> str:
         return self._capsys.readouterr().err
 
@@ -197,6 +200,30 @@ def test_the_only_cluster_of_a_store_need_not_be_named(shelf: Shelf, output: Out
     shelf.publish(7)
     assert run(["--store", shelf.url, "backup", "list", "-o", "json"]) == Exit.OK
     assert [one["epoch"] for one in output.json()["backups"]] == [7]
+
+
+def test_the_clusters_of_a_store_are_listed(shelf: Shelf, output: Output) -> None:
+    shelf.publish(3)
+    shelf.publish(7)
+    (shelf.root / "other" / "groups").mkdir(parents=True)
+    assert run(["--store", shelf.url, "cluster", "list", "-o", "json"]) == Exit.OK
+    assert output.json()["clusters"] == [
+        {"cluster": "other", "backups": 0, "newest": None},
+        {"cluster": "prod", "backups": 2, "newest": 7},
+    ]
+    assert run(["--store", shelf.url, "cluster", "list", "-o", "name"]) == Exit.OK
+    assert output.out() == "other\nprod\n"
+
+
+def test_a_store_that_a_flag_names_beats_a_coordinator_in_the_environment_and_says_so(
+    shelf: Shelf, output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf.publish(3)
+    monkeypatch.setenv("CLEANCUT_COORDINATOR", "127.0.0.1:1")
+    assert run([*shelf.flags, "backup", "list"]) == Exit.OK
+    assert "note: this reads the store that --store names" in output.err()
+    assert run([*shelf.flags, "-q", "backup", "list"]) == Exit.OK
+    assert output.err() == ""
 
 
 def test_of_several_clusters_one_must_be_named(

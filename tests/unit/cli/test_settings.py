@@ -57,6 +57,12 @@ def test_shared_flags_are_taken_after_the_verb_too_and_the_later_one_wins() -> N
     assert settings("-o", "yaml", "probe").output == "yaml"
 
 
+def test_a_coordinator_without_a_port_has_the_usual_one() -> None:
+    given = "a, [::1],b:1, [::2]:2"
+    expected = ["a:7400", "[::1]:7400", "b:1", "[::2]:2"]
+    assert settings("--coordinator", given, "probe").addresses == expected
+
+
 def test_the_file_at_its_usual_place_is_read_if_it_is_there(tmp_path: Path) -> None:
     folder = tmp_path / "cleancut"
     folder.mkdir()
@@ -140,7 +146,7 @@ def test_durations_that_cannot_be_read(text: str) -> None:
         ["restore", "start"],
         ["nonsense"],
         ["backup", "list", "-o", "xml"],
-        ["--coordinator", "nowhere", "cluster", "status"],
+        ["--coordinator", "http://nowhere:7400", "cluster", "status"],
         ["--ca", "only-this", "cluster", "status"],
     ],
 )
@@ -207,8 +213,7 @@ def test_a_backup_is_named_by_its_number_with_or_without_the_sign() -> None:
         (["--store", "s3://b?regon=x", "--cluster", "c", "key", "list"], "did you mean `region`?"),
         (["--store", "s3://", "--cluster", "c", "key", "list"], "names no bucket"),
         (["--store", "ftp://b", "--cluster", "c", "key", "list"], "of none of the schemes"),
-        (["--store", "file:///x", "key", "list"], "needs --cluster NAME"),
-        (["key", "list"], "needs --store URL and --cluster NAME"),
+        (["key", "list"], "needs --store URL"),
     ],
 )
 def test_an_odd_value_is_refused_with_the_reason(

@@ -14,7 +14,7 @@ from cleancut.cli.commands.data.options import (
     scratch_option,
 )
 from cleancut.cli.exit_codes import Exit, say
-from cleancut.cli.options import backup_name, collections_option
+from cleancut.cli.options import backup_name, collections_option, completed
 from cleancut.cli.render.output import emit
 from cleancut.cli.settings import Verb, settings_of
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 
 @click.command("diff", cls=Verb)
-@click.argument("before", callback=backup_name)
-@click.argument("after", required=False, default=None)
+@click.argument("before", callback=backup_name, shell_complete=completed("backups"))
+@click.argument("after", required=False, default=None, shell_complete=completed("backups"))
 @click.option("--live", is_flag=True, help="Compare with the live collections, instead of AFTER.")
 @collections_option
 @click.option("--ids", is_flag=True, help="List each point that differs.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from cleancut.cli.options import completed
 from cleancut.core.primitives.errors import Invalid
 
 if TYPE_CHECKING:
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 collection_option = click.option(
-    "--collection", "-c", required=True, metavar="NAME", help="The collection."
+    "--collection",
+    "-c",
+    required=True,
+    metavar="NAME",
+    shell_complete=completed("collections"),
+    help="The collection.",
 )
 scratch_option = click.option(
     "--scratch",
