@@ -55,8 +55,13 @@ deps: $(STAMP)
 	@sh tools/deps.sh
 	@$(BIN)/python tools/kube_tools.py $(BIN) || true
 
-demo: $(STAMP)
-	$(BIN)/cleancut demo $(ARGS)
+# Only what the demo needs, unless all is installed already.
+demo: $(if $(wildcard $(STAMP)),$(STAMP),$(VENV)/.demo)
+	@$(BIN)/cleancut demo $(ARGS)
+
+$(VENV)/.demo: pyproject.toml
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh tools/install_demo.sh
+	@touch $@
 
 bench: $(STAMP)
 	$(BIN)/python -m bench.store $(ARGS)

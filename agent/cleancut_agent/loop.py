@@ -104,7 +104,7 @@ class AgentLoop:
     ) -> None:
         match command:
             case CastVote():
-                await self._cast(command)
+                await self._cast(kind, command)
             case Run():
                 task = group.create_task(self._run_effect(kind, command.effect))
                 self._tasks[task] = command.effect.epoch
@@ -114,10 +114,15 @@ class AgentLoop:
             case _:
                 raise AssertionError(f"not an agent's command: {command}")
 
-    async def _cast(self, command: CastVote) -> None:
-        context = self._context
+    async def _cast(self, kind: OperationKind, command: CastVote) -> None:
+        context, moved = self._context, self._effects[kind].moved()
         key = context.keys.vote(self._ctl.epoch, command.phase, context.name)
-        vote = replace(command.vote, nonce=context.token_hex(8))
+        vote = replace(
+            command.vote,
+            nonce=context.token_hex(8),
+            read_bytes=moved.done,
+            stored_bytes=moved.stored,
+        )
         if key not in self._voted:
             found = await context.etcd.get(key)  # of a session before this one
             self._voted[key] = found.mod_revision if found else 0

@@ -15,12 +15,14 @@ from msgspec.structs import replace
 
 from cleancut.api.backups import Backup
 from cleancut.api.from_manifest import shown_checks, shown_corrupt, shown_group
+from cleancut.api.from_story import backup_of
 from cleancut.cli.exit_codes import say
 from cleancut.cli.render.output import emit_facts
 from cleancut.cli.settings import Settings
 from cleancut.cli.terminal import errors_are_json
 from cleancut.core.format.manifest import Manifest, ShardEntry
 from cleancut.core.format.paths import Paths
+from cleancut.core.format.story import BACKUPS
 from cleancut.core.primitives.errors import Corrupt, Invalid, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch, parse_cluster
 from cleancut.core.verification.damage import Damage
@@ -29,6 +31,7 @@ from cleancut.ports.store import Store
 from cleancut.repository.catalog import CatalogRow, find_group, list_epochs, read_rows
 from cleancut.repository.clusters import find_cluster
 from cleancut.repository.garbage import ReferencedNames
+from cleancut.repository.history import find_story
 from cleancut.repository.holds import labels_of
 from cleancut.repository.shards.captured_tar import read_captured
 from cleancut.repository.shards.collection_tar import collection_tar
@@ -81,7 +84,7 @@ def _shown(row: CatalogRow, damage: Damage) -> Backup:
 
 
 def show_backup(settings: Settings, name: str) -> Backup:
-    """The backup of that id or number. Raises: NotFound."""
+    """The backup of that id or number; also one that failed, by its id. Raises: NotFound."""
 
     async def read(store: Store, paths: Paths) -> Backup:
         damage = await read_damage(store, paths)
@@ -94,6 +97,12 @@ def show_backup(settings: Settings, name: str) -> Backup:
             if epoch is None:
                 raise
             shown = shown_corrupt(epoch, error)
+        except NotFound:
+            story = None if epoch else await find_story(store, paths, name, BACKUPS)
+            failed = None if story is None else backup_of(story)
+            if failed is None:
+                raise
+            return failed
         checks = shown_checks(await list_checks(store, paths), epoch)
         holds = await labels_of(store, paths, epoch, time.time())
         freed = await _freed(store, paths, epoch)

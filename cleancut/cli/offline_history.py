@@ -16,7 +16,7 @@ from cleancut.api.from_story import (
 from cleancut.cli.offline import with_store
 from cleancut.cli.settings import Settings
 from cleancut.core.format.paths import Paths
-from cleancut.core.format.story import Story, StoryKind
+from cleancut.core.format.story import BACKUPS, Story, StoryKind
 from cleancut.core.primitives.errors import NotFound
 from cleancut.ports.store import Store
 from cleancut.repository.history import find_story, list_stories, read_stories
@@ -26,7 +26,6 @@ _SHOWN: dict[str, Callable[[Story], Any]] = {
     StoryKind.REBALANCE: rebalance_of,
     StoryKind.RESHARD: reshard_of,
 }
-_BACKUPS = (StoryKind.BACKUP, StoryKind.SEED, StoryKind.IMPORT)
 
 
 def with_failed(settings: Settings, found: list[Backup], limit: int) -> list[Backup]:
@@ -34,7 +33,7 @@ def with_failed(settings: Settings, found: list[Backup], limit: int) -> list[Bac
     at most `limit` of them, newest first."""
 
     async def read(store: Store, paths: Paths) -> list[Backup]:
-        stored = await list_stories(store, paths, _BACKUPS)
+        stored = await list_stories(store, paths, BACKUPS)
         return shown_stories(await read_stories(store, stored[:limit]), backup_of)
 
     there = {one.epoch for one in found}

@@ -70,6 +70,7 @@ def environment() -> Environment:
         "href": lambda name: f"/backups/{name}",
         "in_report": False,
         "suffix": "",
+        "said": "",
         "shown_shards": SHOWN_SHARDS,
         "style": lambda: Markup(static("page.css").decode()),
     }

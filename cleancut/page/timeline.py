@@ -14,7 +14,7 @@ from cleancut.page.svg import element, number, titled
 from cleancut.page.words import span
 
 _WIDTH, _NAMES, _RIGHT, _ROW, _BAR, _TOP, _AXIS = 1000, 132, 12, 26, 18, 4, 22
-_LETTER = 7.2
+_LETTER = 7.6
 """Width of a letter, at most: a name that does not fit into its band is left to the tooltip."""
 _BARRIER = {Phase.FENCE, Phase.CUT, Phase.SEAL, Phase.STANDSTILL}
 _SMALL = 0.35
@@ -111,7 +111,9 @@ def _band(band: Band, owner: str, seen: Window, y: float) -> Markup:
         titled(f"{owner}: {band.phase} {took}{verdict}"),
         element("rect", x=left, y=y, width=width, height=_BAR, rx=2),
     ]
-    words = next((t for t in (f"{band.phase} {took}", band.phase) if len(t) * _LETTER < width), "")
+    words = next(
+        (t for t in (f"{band.phase} {took}", band.phase) if len(t) * _LETTER + 8 < width), ""
+    )
     if words:
         parts.append(element("text", words, x=left + 5, y=y + 13))
     return element("g", parts, class_=f"band ph-{band.phase}{'' if band.ok else ' no'}")

@@ -63,6 +63,9 @@ securityContext:
 - {{ printf "--grpc=127.0.0.1:%v" .Values.api.port | quote }}
 {{- end }}
 - {{ printf "--http=0.0.0.0:%v" .Values.httpPort | quote }}
+{{- if .Values.ui.enabled }}
+- {{ printf "--ui=127.0.0.1:%v" .Values.ui.port | quote }}
+{{- end }}
 - "--config=/etc/cleancut/settings/settings.toml"
 {{- range .Values.insecure }}
 - {{ printf "--insecure=%s" . | quote }}

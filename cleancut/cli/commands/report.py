@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from cleancut.core.format.paths import Paths
     from cleancut.ports.store import Store
 
+_MOST_STORIES = 1000
+
 
 @click.command(cls=Verb)
 @click.pass_context
@@ -36,6 +38,7 @@ async def _rendered(store: Store, paths: Paths, url: str) -> str:
     import time
 
     from cleancut.api.from_manifest import shown_group
+    from cleancut.api.from_story import backup_of, restore_of
     from cleancut.core.format.timeline import timeline_of
     from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
     from cleancut.core.primitives.ids import Epoch
@@ -43,11 +46,14 @@ async def _rendered(store: Store, paths: Paths, url: str) -> str:
     from cleancut.page.report import DETAILS, report_of
     from cleancut.page.seen import Seen
     from cleancut.repository.catalog import load_group
-    from cleancut.repository.shown_catalog import ShownCatalog
+    from cleancut.repository.history import list_stories, read_stories
+    from cleancut.repository.shown_catalog import ShownCatalog, newest_first
 
     catalog = ShownCatalog(store, paths)
     while not catalog.complete:
         await catalog.read()
+    stories = await read_stories(store, (await list_stories(store, paths))[:_MOST_STORIES])
+    failed = [one for one in map(backup_of, stories) if one is not None]
     details = []
     for one in [each for each in catalog.backups if each.state in IN_CATALOG][:DETAILS]:
         try:
@@ -60,7 +66,9 @@ async def _rendered(store: Store, paths: Paths, url: str) -> str:
         paths.cluster,
         at_s=time.time(),
         complete=True,
-        backups=catalog.backups,
+        backups=newest_first([*catalog.backups, *failed]),
+        restores=tuple(one for one in map(restore_of, stories) if one is not None),
         checks=catalog.checks,
+        timelines={one.id: timeline_of(one) for one in stories},
     )
     return report_of(seen, details, url)

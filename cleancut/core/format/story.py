@@ -37,6 +37,10 @@ class StoryKind(StrEnum):
     COPY = "copy"
 
 
+BACKUPS = (StoryKind.BACKUP, StoryKind.SEED, StoryKind.IMPORT)
+"""What users see as backups."""
+
+
 class BackupStory(Record, frozen=True):
     """How a backup came about, in its manifest. `asked_at`: RFC 3339, UTC. `traces`: of its newest
     attempts, the oldest first; the last one is the backup's own, up to the staging of its

@@ -22,12 +22,15 @@ COORDINATOR = "coordinator"
 
 
 class Band(Record, frozen=True):
-    """A phase in a lane. `ok`: False if the agent voted against, or the attempt ended in it."""
+    """A phase in a lane. `ok`: False if the agent voted against, or the attempt ended in it.
+    `read_bytes`, `stored_bytes`: by that agent, in the attempt up to the end of the band."""
 
     phase: str
     start_ms: int
     end_ms: int
     ok: bool = True
+    read_bytes: int = 0
+    stored_bytes: int = 0
 
     @property
     def duration_ms(self) -> int:
@@ -164,7 +167,16 @@ def _agents(trace: Trace, phases: Sequence[Band], start_ms: int) -> Iterator[Lan
                 continue
             began_ms = start_ms + band.start_ms
             ended_ms = began_ms + work.ms
-            bands.append(Band(phase=band.phase, start_ms=began_ms, end_ms=ended_ms, ok=work.yes))
+            bands.append(
+                Band(
+                    phase=band.phase,
+                    start_ms=began_ms,
+                    end_ms=ended_ms,
+                    ok=work.yes,
+                    read_bytes=work.read_bytes,
+                    stored_bytes=work.stored_bytes,
+                )
+            )
             if band.phase == Phase.CUT and work.yes:
                 marks.append(TimelineMark(what=CUT, at_ms=ended_ms))
         yield Lane(name=name, bands=tuple(bands), marks=tuple(marks))

@@ -315,6 +315,8 @@ class Vote(Record, frozen=True):
     optimizing: int = 0  # backup, PREPARE: of its shards, those that Qdrant optimizes now
     free_bytes: int = -1  # backup: of the spill; restore: where the peer keeps its data
     took_ms: int = 0  # from its sight of the phase to this vote, by its own clock
+    read_bytes: int = 0  # of tars, by this process in this epoch so far; for people
+    stored_bytes: int = 0  # what the store has taken of them
     nonce: str = ""
 
 

@@ -45,12 +45,15 @@ class Mark(Record, frozen=True):
 
 class AgentWork(Record, frozen=True):
     """How long an agent took in a phase, from its sight of it to its last vote, by its own
-    clock. `yes`: what it voted."""
+    clock. `yes`: what it voted. `read_bytes`, `stored_bytes`: of tars, in this attempt up to
+    then."""
 
     agent: AgentName
     phase: str
     ms: int
     yes: bool = True
+    read_bytes: int = 0
+    stored_bytes: int = 0
 
 
 class Trace(Record, frozen=True):
@@ -114,7 +117,14 @@ def with_newest(traces: Traces, epoch: Epoch, change: Callable[[Trace], Trace]) 
 def work_of(votes: Mapping[tuple[str, AgentName], Vote]) -> tuple[AgentWork, ...]:
     """What the votes of one attempt say of the agents' work."""
     return tuple(
-        AgentWork(agent=agent, phase=phase, ms=vote.took_ms, yes=vote.yes)
+        AgentWork(
+            agent=agent,
+            phase=phase,
+            ms=vote.took_ms,
+            yes=vote.yes,
+            read_bytes=vote.read_bytes,
+            stored_bytes=vote.stored_bytes,
+        )
         for (phase, agent), vote in sorted(votes.items())
     )
 

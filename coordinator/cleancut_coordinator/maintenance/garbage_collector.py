@@ -148,7 +148,7 @@ class GarbageCollector:
         """A run that deleted nothing leaves no story."""
         facts = _facts(done)
         if any(facts.values()):
-            await record_work(self._context, StoryKind.GC, began_s, **facts)
+            await record_work(self._context, StoryKind.GC, began_s, facts=facts)
         self._check_leading()
         await expire_stories(self._context)
 

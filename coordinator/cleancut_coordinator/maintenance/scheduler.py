@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
+from cleancut.core.format.story import StoryKind
 from cleancut.core.maintenance.schedule import (
     CronTimes,
     Do,
@@ -40,6 +41,7 @@ from cleancut_coordinator.etcd_state import read_record
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leader.state import LeaderState, format_now
 from cleancut_coordinator.maintenance.scheduled_checks import GOOD, run_check
+from cleancut_coordinator.maintenance.story_keeper import record_work
 
 _UNDER_WAY = "under way"
 _LOOK_S = 10.0
@@ -115,6 +117,7 @@ class Scheduler:
 
     async def _prove(self, name: str, schedule: ScheduleRule) -> None:
         """One verification or drill, once: who leads next does not begin it again."""
+        began_s = self._context.clock.wall_s()
         try:
             outcome = await run_check(self._context, schedule)
             told = self._log.info if outcome == GOOD else self._log.error
@@ -122,6 +125,8 @@ class Scheduler:
             async with self._turn:
                 state = await self._state(name, schedule)
                 await self._write(name, replace(state, outcome=outcome))
+            kind, facts = StoryKind(schedule.do.value), {"schedule": name, "outcome": outcome}
+            await record_work(self._context, kind, began_s, ok=outcome == GOOD, facts=facts)
         except (Fenced, LeaseLost):
             pass  # as in `run`
         except CleancutError as error:

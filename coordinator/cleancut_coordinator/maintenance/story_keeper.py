@@ -15,6 +15,7 @@ from cleancut.core.primitives.errors import CleancutError, Corrupt, Fenced, Leas
 from cleancut.core.primitives.ids import FencingToken
 from cleancut.core.primitives.timestamps import format_time
 from cleancut.core.protocol.etcd_records import Operation
+from cleancut.core.protocol.states import State
 from cleancut.repository.catalog import get_checked
 from cleancut.repository.history import list_stories, put_story
 from cleancut.runtime.log import Logger
@@ -72,7 +73,12 @@ class StoryKeeper:
 
 
 async def record_work(
-    context: CoordinatorContext, kind: StoryKind, began_s: float, **facts: Any
+    context: CoordinatorContext,
+    kind: StoryKind,
+    began_s: float,
+    *,
+    facts: dict[str, Any],
+    ok: bool = True,
 ) -> None:
     """Stores the story of work that takes no turn. Raises: what the store does."""
     story = Story(
@@ -80,7 +86,7 @@ async def record_work(
         id=context.token_hex(8),
         at=format_time(began_s),
         ended_at=format_time(context.clock.wall_s()),
-        state="DONE",
+        state=State.DONE if ok else State.FAILED,
         facts=facts,
     )
     await put_story(context.store, context.paths, story)

@@ -10,7 +10,7 @@ from aiohttp import web
 from cleancut.api.backups import Backup
 from cleancut.core.format.timeline import Timeline
 from cleancut.core.primitives.errors import CleancutError
-from cleancut.core.protocol.states import IN_CATALOG
+from cleancut.core.protocol.states import FINAL_STATES
 from cleancut.page import routes, views
 from cleancut.page.routes import Page
 from cleancut.page.seen import Seen
@@ -55,7 +55,7 @@ class Site:
     async def _timeline(self, seen: Seen, one: Backup) -> Timeline:
         """An empty one, if nothing is known: an older version recorded none."""
         known = seen.timelines.get(one.id)
-        if known is not None or one.state not in IN_CATALOG:
+        if known is not None or one.state not in FINAL_STATES:
             return known or Timeline()
         try:
             return await self._source.timeline(one)

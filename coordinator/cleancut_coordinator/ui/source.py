@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from cleancut.api.backups import Backup
 from cleancut.api.cluster import ClusterStatus, DoctorFinding
+from cleancut.api.from_story import backup_of
 from cleancut.api.interface import Api, PageRequest
 from cleancut.api.operations import Operation
 from cleancut.api.rebalances import Rebalance
@@ -19,12 +20,14 @@ from cleancut.api.schedules import Schedule
 from cleancut.core.format.timeline import Timeline, timeline_of
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_records import Operation as Recorded
-from cleancut.core.protocol.states import FINAL_STATES, OperationKind, State
+from cleancut.core.protocol.states import FINAL_STATES, IN_CATALOG, OperationKind, State
 from cleancut.core.verification.damage import LogEntry
 from cleancut.page.views import Placement
 from cleancut.repository.catalog import load_group
+from cleancut.repository.history import find_story
 from cleancut.repository.shown_catalog import ShownCatalog, newest_first
 from cleancut.runtime.concurrency import run_all
+from cleancut_coordinator.api.history import BackupHistory
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.ui.audit_file import newest_lines
@@ -32,6 +35,8 @@ from cleancut_coordinator.ui.placement import read_placement
 
 _ALL = PageRequest(size=200)
 _AT_ONCE = 8
+_KINDS = (OperationKind.BACKUP, OperationKind.SEED, OperationKind.IMPORT)
+"""Kinds of operations that users see as backups."""
 
 
 class Source(Protocol):
@@ -66,7 +71,7 @@ class Source(Protocol):
         ...
 
     async def timeline(self, backup: Backup) -> Timeline:
-        """Of a backup of the catalog. Raises: NotFound."""
+        """Of one that etcd has forgotten. Raises: NotFound."""
         ...
 
     async def placement(self) -> Placement:
@@ -86,6 +91,7 @@ class ClusterSource:
     ) -> None:
         self._context, self._api, self._audit_file = context, api, audit_file
         self._catalog = ShownCatalog(context.store, context.paths)
+        self._history = BackupHistory(context)
 
     async def running(self) -> tuple[tuple[Operation, ...], Mapping[str, Timeline]]:
         recorded = await requests.load_all(self._context, *OperationKind)
@@ -106,14 +112,17 @@ class ClusterSource:
 
     async def backups(self) -> tuple[tuple[Backup, ...], bool]:
         await self._catalog.read()
-        kinds = (OperationKind.BACKUP, OperationKind.SEED, OperationKind.IMPORT)
-        recorded = await requests.load_all(self._context, *kinds)
+        recorded = await requests.load_all(self._context, *_KINDS)
         others = [one for one in recorded if one.state is not State.COMMITTED]
         shown: Sequence[Operation] = await run_all(
             [partial(self._shown, one) for one in others], _AT_ONCE
         )
         attempts = [one for one in shown if isinstance(one, Backup)]
-        return newest_first([*self._catalog.backups, *attempts]), self._catalog.complete
+        epochs = {Epoch(one.epoch) for one in self._catalog.backups}
+        older = await self._history.older(recorded, epochs, *_KINDS)
+        ended = [backup_of(one.story, with_attempts=False) for one in older]
+        found = [*self._catalog.backups, *attempts, *(one for one in ended if one is not None)]
+        return newest_first(found), self._catalog.complete
 
     async def restores(self) -> tuple[Restore, ...]:
         return (await self._api.restores.list_restores(_ALL)).restores
@@ -131,8 +140,11 @@ class ClusterSource:
         return await self._api.backups.get_backup(name)
 
     async def timeline(self, backup: Backup) -> Timeline:
-        context = self._context
-        return timeline_of(await load_group(context.store, context.paths, Epoch(backup.epoch)))
+        store, paths = self._context.store, self._context.paths
+        if backup.state in IN_CATALOG:
+            return timeline_of(await load_group(store, paths, Epoch(backup.epoch)))
+        story = await find_story(store, paths, backup.id, _KINDS)
+        return Timeline() if story is None else timeline_of(story)
 
     async def placement(self) -> Placement:
         return await read_placement(self._context)

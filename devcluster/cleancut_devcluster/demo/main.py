@@ -10,6 +10,8 @@ import argparse
 import asyncio
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -17,12 +19,16 @@ from rich.console import Console
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.runtime.concurrency import until_signal
 from cleancut_devcluster.demo.data import Shape
+from cleancut_devcluster.demo.leave_running import how_to_go_on, leave_running
 from cleancut_devcluster.demo.report import Figures, as_json, print_tables
 from cleancut_devcluster.demo.run import Demo, Options
 from cleancut_devcluster.launch.setup import Setup, launch_setup
 
 DIFFERENT = 1
 INTERRUPTED = 130
+NEXT = """\
+Next: `make demo ARGS=--keep` leaves it running, with a schedule, the status page and commands.
+      docs/concepts.md explains what you saw; docs/tutorials lead to a cluster of your own."""
 WIDE = 110
 """Columns where no terminal says how many there are."""
 
@@ -39,11 +45,14 @@ class DemoRun:
         """The set-up is gone when this returns. Raises: the error of any step."""
         began_s = time.monotonic()
         self.talk.print("Starting etcd, peers, agents and coordinators", highlight=False)
-        async with launch_setup(
-            peers=self.options.peers,
-            qdrant=self.options.qdrant,
-            base_dir=self.options.base_dir,
-        ) as setup:
+        async with (
+            launch_setup(
+                peers=self.options.peers,
+                qdrant=self.options.qdrant,
+                base_dir=self.options.base_dir,
+            ) as setup,
+            self._saying_the_end(setup),
+        ):
             demo = Demo(setup, self.options, self.talk, began_s)
             await demo.run()
             demo.figures.took_s = round(time.monotonic() - began_s, 1)
@@ -51,8 +60,21 @@ class DemoRun:
             self.figures = demo.figures
             self.report(demo.figures)
             if self.options.keep:
-                self.talk.print(how_to_talk(setup), highlight=False, soft_wrap=True)
+                pages = await leave_running(setup)
+                said = how_to_go_on(setup, pages)
+                self.talk.print(said, highlight=False, markup=False, soft_wrap=True)
                 await asyncio.Event().wait()
+            self.talk.print(NEXT, highlight=False, markup=False, soft_wrap=True)
+
+    @asynccontextmanager
+    async def _saying_the_end(self, setup: Setup) -> AsyncIterator[None]:
+        """Ctrl-C is answered at once, though it takes some seconds until all processes ended."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            kept = f"; {setup.base_dir} stays" if self.options.base_dir else ", deleting its data"
+            self.talk.print(f"Stopping all processes{kept}", highlight=False, markup=False)
+            raise
 
     def report(self, figures: Figures) -> None:
         """The figures on stdout."""
@@ -66,23 +88,6 @@ class DemoRun:
         if self.figures is None:
             return INTERRUPTED
         return DIFFERENT if self.figures.faults else 0
-
-
-def how_to_talk(setup: Setup) -> str:
-    """What a person needs to go on with a running set-up."""
-    shared = f"--store {setup.store_url} --cluster {setup.cluster}"
-    return "\n".join(
-        (
-            "It keeps running until Ctrl-C:",
-            f"  export CLEANCUT_COORDINATOR={setup.addresses}",
-            "  cleancut cluster status",
-            "  cleancut backup create",
-            f"  cleancut {shared} backup list      # from the store alone",
-            *(f"  {peer.name}: {peer.url}" for peer in setup.peers),
-            f"  etcd: {setup.etcd_endpoint}",
-            f"  logs: {setup.logs}",
-        )
-    )
 
 
 def parse(arguments: list[str] | None = None) -> Options:

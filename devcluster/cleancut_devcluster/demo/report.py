@@ -58,6 +58,13 @@ class Figures(msgspec.Struct, kw_only=True):
     took_s: float = 0.0
     faults: list[str] = []
 
+    @property
+    def verdict(self) -> str:
+        """The last line of the report."""
+        equal = sum(one.equal for one in self.comparisons)
+        word = "FAIL" if self.faults else "PASS"
+        return f"{word}: {equal} of {len(self.comparisons)} equal"
+
     def judge(self) -> None:
         """Fills `faults`: why this run proves nothing or disproves something."""
         if self.chains is None or self.chains.points == 0:
@@ -104,10 +111,11 @@ def print_tables(console: Console, figures: Figures) -> None:
     parts.append(_facts(figures))
     if figures.comparisons:
         parts.append(_verdict(figures))
-    for fault in figures.faults:
-        parts.append(Text(f"FAULT: {fault}", style="bold red"))
     if figures.qdrant == "standin":
         parts += [Text(note, style="dim") for note in STANDIN_NOTES]
+    for fault in figures.faults:
+        parts.append(Text(f"FAULT: {fault}", style="bold red"))
+    parts.append(Text(figures.verdict, style="bold red" if figures.faults else "bold green"))
     console.print(Group(*parts))
 
 
@@ -136,8 +144,10 @@ def _facts(figures: Figures) -> Table:
     table.add_row("Qdrant", f"{figures.qdrant} {figures.version}")
     table.add_row("points", f"{figures.points:,} of {figures.dims} dimensions")
     if figures.chains:
-        told = f"{figures.chains.points} points, {figures.chains.holes} holes, "
-        table.add_row("chains in backup 1", f"{told}{figures.chains.lost} lost")
+        found = (
+            f"{figures.chains.points} points, {figures.chains.holes} missing before later ones, "
+        )
+        table.add_row("writers in backup 1", f"{found}{figures.chains.lost} acknowledged and lost")
     if figures.backup_1 and figures.backup_2:
         share = figures.backup_2.bytes_stored / max(1, figures.backup_1.bytes_stored)
         changed = f"{figures.changed:,} points changed"
@@ -153,7 +163,7 @@ def _facts(figures: Figures) -> Table:
 
 def _verdict(figures: Figures) -> Table:
     table = Table(title="Before the loss and after the restore", title_justify="left")
-    for column in ("what", "kept", "restored", ""):
+    for column in ("what", "before", "after", ""):
         table.add_column(column)
     for one in figures.comparisons:
         mark = Text("equal", style="green") if one.equal else Text("DIFFERS", style="bold red")

@@ -81,18 +81,21 @@ class Demo:
         self.say(f"  segments are built, {indexed:,} vectors are in an HNSW")
 
     async def back_up_under_load(self, data: Data) -> None:
-        self.say(f"Backup 1, while {self.options.writers} writers extend their chains")
+        self.say(f"Backup 1, while {self.options.writers} writers add points, one after the other")
         async with writing(data, self.options.writers) as chains:
             await wait_written(chains, 20)
             self.figures.backup_1, told = await self.back_up()
             await wait_written(chains, max(len(one.acknowledged_s) for one in chains) + 5)
-        self.say("  opening its shards without any Qdrant, to look for holes in the chains")
+        self.say("  opening its shards without any Qdrant: is a point missing before a later one?")
         found = await read_chains(self.setup, told["id"], self.options.shape.shards)
         cut_at = told.get("cut_at")
         cut_at_s = datetime.fromisoformat(cut_at).timestamp() if cut_at else None
         self.figures.chains = find_holes(chains, found, cut_at_s)
         holes = self.figures.chains
-        self.say(f"  {holes.points} points of chains, {holes.holes} holes, {holes.lost} lost")
+        self.say(
+            f"  {holes.points} points of the writers, {holes.holes} missing before later ones, "
+            f"{holes.lost} that were acknowledged before the backup and are not in it"
+        )
 
     async def back_up_a_change(self, data: Data) -> None:
         self.figures.changed = await data.change(CHANGED_SHARE)

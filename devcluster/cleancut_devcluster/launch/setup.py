@@ -139,14 +139,17 @@ class Setup:
         store_url: str | None = None,
         config: Path | None = None,
         module: str = "cleancut_coordinator.main",
+        *,
+        more: Sequence[str] = (),
     ) -> Coordinator:
-        """One more coordinator, once its API answers; `module` runs it. Raises: Unavailable."""
+        """One more coordinator, once its API answers; `module` runs it, with `more` flags.
+        Raises: Unavailable."""
         name = f"coordinator-{len(self.coordinators) + 1}"
         urls = ",".join(peer.url for peer in self.peers)
         own = ("--qdrant-url", urls, "--grpc", "127.0.0.1:0", "--name", name)
         file = ("--config", str(config)) if config is not None else ()
-        more = (*file, *self._common(store_url), *self.secured.coordinator)
-        argv = [*_program(module), *more, *own]
+        shared = (*file, *self._common(store_url), *self.secured.coordinator)
+        argv = [*_program(module), *shared, *own, *more]
         child = await start_child(name, argv, self.logs / f"{name}.log")
         try:
             address = await wait_logged(child, "listening", "grpc")

@@ -34,6 +34,20 @@ def test_restore_of_a_single_qdrant(launch: Launch) -> None:
     done = world.ok("restore", "restore", "start", made["id"], "--yes")
     assert took_all(done)
     assert verdict(world, kept) == []
+    assert remembered(world) == [(done["id"], "DONE")]
+    shown = world.offline("backup", "show", made["id"]).value("backup")
+    (attempt,) = shown["attempt_history"]
+    assert attempt["phases"][0]["phase"] == "PREPARE"
+    assert shown["freed_bytes"] > 0
+
+
+def remembered(world: World) -> list[tuple[str, str]]:
+    """The restores in the store's history, and how they ended, once there is any."""
+    for _ in range(100):
+        found = world.offline("restore", "list").value("restores")
+        if found:
+            return [(one["id"], one["state"]) for one in found]
+    return []
 
 
 def test_restore_of_one_collection_refuses_what_exists(launch: Launch) -> None:

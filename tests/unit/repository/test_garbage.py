@@ -158,3 +158,29 @@ def test_what_a_backup_has_kept_of_older_ones_stays(tmp_path: Path) -> None:
     recipe = asyncio.run(load_recipe(store, PATHS, newest))
     assert asyncio.run(lost_packs(store, PATHS, [recipe])) == frozenset()
     assert {use.pack: use.live_bytes for use in recipe.packs}.items() <= names.live_bytes().items()
+
+
+def test_a_deletion_frees_what_no_other_group_names(tmp_path: Path) -> None:
+    """Two groups of one recipe free nothing alone; what cannot be read is not guessed."""
+    store = MemoryStore()
+    tar = shard_tar({"payload": random.Random(1).randbytes(300_000)})
+    recipe = capture(store, tmp_path, tar).recipe_digest
+
+    def put(epoch: int) -> None:
+        made = manifest(epoch, (replace(shard("docs", 0), recipe=recipe),))
+        made = replace(made, operation=OperationId(f"b-{epoch}"))
+        asyncio.run(publish_group(store, PATHS, made, encode(made)))
+
+    def freed(names: ReferencedNames) -> int | None:
+        asyncio.run(names.groups())
+        return asyncio.run(names.freed_by(Epoch(20)))
+
+    put(20)
+    names = ReferencedNames(store, PATHS)
+    assert asyncio.run(names.count_unread()) == 1
+    packs = [path for path in store.objects if "/packs/" in path]
+    assert freed(names) == sum(len(store.objects[path]) for path in packs) > 300_000
+    put(30)
+    assert freed(names) == 0
+    del store.objects[PATHS.recipe(recipe)]
+    assert freed(ReferencedNames(store, PATHS)) is None

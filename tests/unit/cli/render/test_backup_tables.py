@@ -6,8 +6,17 @@ import io
 
 from rich.console import Console, RenderableType
 
-from cleancut.api.backups import Backup, Evidence, ShardEvidence
+from cleancut.api.backups import (
+    Backup,
+    BackupAttempt,
+    BackupCheck,
+    CollectionBytes,
+    Evidence,
+    PhaseTime,
+    ShardEvidence,
+)
 from cleancut.api.drills import Drill, DrilledShard
+from cleancut.api.values import OperationError
 from cleancut.cli.render import backup_tables
 from cleancut.core.protocol.states import State
 
@@ -41,3 +50,43 @@ def test_a_drill_of_many_shards_keeps_its_verdict_in_sight() -> None:
     assert len(lines) < 50
     assert any(line.split()[:2] == ["docs", "100"] for line in lines)
     assert "and 77 more shards" in lines[-1]
+
+
+def test_a_backup_says_what_became_of_attempts_and_which_rule_keeps_it() -> None:
+    failed = BackupAttempt(
+        epoch=16,
+        duration_ms=30_200,
+        phases=(PhaseTime(phase="PREPARE"), PhaseTime(phase="UPLOAD")),
+        error=OperationError(reason="UNAVAILABLE", message="agent a1: gone"),
+    )
+    made = BackupAttempt(
+        epoch=17,
+        duration_ms=95_000,
+        phases=(
+            PhaseTime(phase="PREPARE", duration_ms=400),
+            PhaseTime(phase="UPLOAD", start_ms=400, duration_ms=94_600),
+        ),
+    )
+    value = Backup(
+        id="b-1",
+        epoch=17,
+        state=State.COMMITTED,
+        evidence=Evidence(),
+        attempt_history=(failed, made),
+        checks=(BackupCheck(at="2026-01-02T03:04:05Z", kind="verify", level="part", good=True),),
+        collection_bytes=(
+            CollectionBytes(name="small", shards=1, protected=10),
+            CollectionBytes(name="large", shards=2, protected=1 << 20),
+        ),
+        kept_by="keep-daily",
+        freed_bytes=2048,
+    )
+    text = "\n".join(" ".join(line.split()) for line in text_of(backup_tables.backup(value)))
+    assert "took 1 min 35 s" in text
+    assert "phases prepare 400 ms, upload 1 min 35 s" in text
+    assert "attempt before #16 ended after 30.2 s in UPLOAD: agent a1: gone" in text
+    assert "kept by keep-daily" in text
+    assert "a deletion frees 2.0 KiB" in text
+    assert "verified 2026-01-02T03:04:05Z (part of the data): ok" in text
+    assert "drilled never" in text
+    assert text.index("large 2 1.0 MiB") < text.index("small 1 10 B")

@@ -140,6 +140,7 @@ def test_a_run_that_proves_nothing_is_no_success(found: Figures, word: str) -> N
     """The exit code follows the faults."""
     found.judge()
     assert any(word in fault for fault in found.faults)
+    assert found.verdict.startswith("FAIL: ")
     assert json.loads(as_json(found))["equal"] is False
 
 
@@ -148,4 +149,5 @@ def test_a_good_run_has_no_faults() -> None:
     found = figures()
     found.judge()
     assert found.faults == []
+    assert found.verdict == f"PASS: {len(found.comparisons)} of {len(found.comparisons)} equal"
     assert json.loads(as_json(found))["equal"] is True
