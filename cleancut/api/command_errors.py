@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from cleancut.api.values import ApiValue
 
 
@@ -13,3 +15,17 @@ class CommandError(ApiValue, frozen=True):
     message: str
     hint: str
     reason: str
+
+
+class _Document(ApiValue, frozen=True):
+    error: CommandError
+
+
+def read_error(stderr: str) -> CommandError | None:
+    """The error that a command line with `-o json` wrote to stderr; None if it wrote none."""
+    for line in reversed(stderr.splitlines()):
+        try:
+            return msgspec.json.decode(line, type=_Document).error
+        except msgspec.MsgspecError:
+            continue
+    return None

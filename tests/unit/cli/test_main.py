@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
 
@@ -189,9 +191,12 @@ def test_a_failed_backup_is_printed_whole_and_exits_by_its_reason(reason: str, c
             ran = await cleancut("--coordinator", address, "backup", "create", "-o", "json")
         assert ran.code == code
         assert ran.json()["backup"]["error"]["reason"] == reason
-        assert f"reason: {reason}" in ran.err
-        assert "hint: do that" in ran.err
-        assert "it failed so" in ran.err
+        assert json.loads(ran.err.splitlines()[-1])["error"] == {
+            "code": code,
+            "message": "backup #1: aborted: it failed so",
+            "hint": "do that",
+            "reason": reason,
+        }
 
     run(scenario())
 
