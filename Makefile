@@ -17,7 +17,7 @@ install = $(PIP) uv && $(BIN)/uv pip install --quiet --python $(BIN)/python --co
 # Modules are compiled once: a thousand processes of the tests would each do it again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: check format lint types imports unit test deps demo bench bench-growth bench-barrier bench-causal bench-live bench-under-writes bench-restore bench-copies bench-startup proto docs sim \
+.PHONY: check format lint types imports unit test deps demo bench bench-growth bench-barrier bench-causal bench-live bench-under-writes bench-restore bench-copies bench-pages bench-startup proto docs sim \
 	test-real adversity silence chaos e2e-restore chart images release-check pins publish-packages publish-images publish-chart site clean
 
 check: lint types imports unit
@@ -83,6 +83,9 @@ bench-under-writes: $(STAMP)
 
 bench-copies: $(STAMP)
 	$(BIN)/python -m bench.copies $(ARGS)
+
+bench-pages: $(STAMP)
+	$(BIN)/python -m bench.pages $(ARGS)
 
 bench-startup: $(STAMP)
 	$(BIN)/python -m bench.startup $(ARGS)

@@ -20,7 +20,6 @@ from cleancut.api.cluster import (
     ForgottenPeer,
     Identity,
 )
-from cleancut.api.command_errors import CommandError
 from cleancut.api.copies import Copy
 from cleancut.api.diffs import Diff
 from cleancut.api.drills import Drill
@@ -32,7 +31,7 @@ from cleancut.api.restores import Restore, RestorePlan
 from cleancut.api.schedules import Schedule
 from cleancut.api.searches import SearchAnswer
 from cleancut.api.undeletes import Undelete
-from cleancut.api.values import SCHEMA
+from cleancut.api.values import SCHEMA, CommandError
 from cleancut.api.verdicts import Verdict
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference" / "schemas"

@@ -1,31 +1,24 @@
-"""Errors of a command line, as documents for scripts."""
+"""Errors of a command line that was run with `-o json`, read from its stderr."""
 
 from __future__ import annotations
 
 import msgspec
 
-from cleancut.api.values import ApiValue
+from cleancut.api.values import CommandError
 
 
-class CommandError(ApiValue, frozen=True):
-    """Why a command line failed; one line of JSON on stderr where JSON was asked for. `code`: the
-    exit code. `reason` as in `OperationError`, or INTERRUPTED."""
-
-    code: int
-    message: str
-    hint: str
-    reason: str
-
-
-class _Document(ApiValue, frozen=True):
+class _Line(msgspec.Struct):
     error: CommandError
 
 
-def read_error(stderr: str) -> CommandError | None:
-    """The error that a command line with `-o json` wrote to stderr; None if it wrote none."""
-    for line in reversed(stderr.splitlines()):
-        try:
-            return msgspec.json.decode(line, type=_Document).error
-        except msgspec.MsgspecError:
-            continue
+def read_command_error(stderr: str | bytes) -> CommandError | None:
+    """The error on its last line that is one; None, if there is none: notices and warnings are
+    plain text."""
+    text = stderr.decode(errors="replace") if isinstance(stderr, bytes) else stderr
+    for line in reversed(text.splitlines()):
+        if line.startswith("{"):
+            try:
+                return msgspec.json.decode(line, type=_Line).error
+            except msgspec.MsgspecError:
+                continue
     return None

@@ -39,6 +39,16 @@ class OperationError(ApiValue, frozen=True):
     hint: str = ""
 
 
+class CommandError(ApiValue, frozen=True):
+    """Why a command line failed; one line of JSON on stderr where JSON was asked for. `code`: the
+    exit code. `reason` as in `OperationError`, or INTERRUPTED."""
+
+    code: int
+    message: str
+    hint: str
+    reason: str
+
+
 class AgentProgress(ApiValue, frozen=True):
     """How far one agent is; `bytes_total` is 0 while it is not known, and of a backup that of the
     one before. `bytes_stored`: what the store has taken of a backup."""

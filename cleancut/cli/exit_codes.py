@@ -130,8 +130,7 @@ def _report_json(code: Exit, reason: str, message: str, hint: str) -> None:
 
     from msgspec import to_builtins
 
-    from cleancut.api.command_errors import CommandError
-    from cleancut.api.values import SCHEMA
+    from cleancut.api.values import SCHEMA, CommandError
 
     error = CommandError(int(code), message, hint, reason)
     write_err(json.dumps({"schema": SCHEMA, "error": to_builtins(error)}))

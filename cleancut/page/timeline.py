@@ -44,7 +44,7 @@ def barrier(attempt: TimelineAttempt) -> Window | None:
     bands = (
         [band for band in attempt.lanes[0].bands if band.phase in _BARRIER] if attempt.lanes else []
     )
-    if not bands:
+    if not any(band.phase == Phase.CUT for band in bands):
         return None
     start, end = bands[0].start_ms, max(band.end_ms for band in bands)
     all_of_it = whole(attempt)

@@ -425,7 +425,7 @@ class Barrier(Preparing):
                 publish = Publish(self.ctl.epoch, event.result)
                 return [Decide(self.ctl, Phase.UPLOAD.value, voters), self.run(publish)]
             case Publish():
-                return self.move(Phase.IDLE, now_s)
+                return self._published(now_s)
             case _:
                 raise AssertionError("an answer to no effect")
 
@@ -441,6 +441,14 @@ class Barrier(Preparing):
         if event.failure.moving:
             return self._await_moves(event.failure, now_s)
         return self._abort(event.failure)
+
+    def _published(self, now_s: float) -> list[Command]:
+        """Its traces are in the manifest now: records in etcd are read often, and stay small."""
+        self.move(Phase.IDLE, now_s)
+        assert self.operation is not None
+        if self.kind is OperationKind.BACKUP:
+            self.operation = replace(self.operation, traces=())
+        return [Persist(self.ctl, self.operation)]
 
     def _publish_failed(self, effect: Publish, failure: Failure, now_s: float) -> list[Command]:
         """The backup is decided, so it is repeated at every tick: for as long as the store is away,

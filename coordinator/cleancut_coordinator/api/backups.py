@@ -142,7 +142,14 @@ class BackupService:
         for operation in await requests.load_all(self._context, *_KINDS):
             if operation.epoch == epoch:
                 return await self._shown(operation)
-        return await self._of_epoch(epoch, await self._damage())
+        try:
+            return await self._of_epoch(epoch, await self._damage())
+        except NotFound:
+            story = await self._history.of_epoch(epoch, *_KINDS)
+            shown = None if story is None else backup_of(story)
+            if shown is None:
+                raise
+            return shown
 
     async def _find_old(self, name: str) -> Backup:
         """One that etcd does not hold. Raises: NotFound."""

@@ -114,6 +114,14 @@ class BackupHistory:
             found.append(OldBackup(newest, story))
         return found[::-1]
 
+    async def of_epoch(self, epoch: Epoch, *kinds: OperationKind) -> Story | None:
+        """Of the backup whose newest attempt it was. Raises: what the store does."""
+        for one in await self.older((), (), *kinds):
+            operation = one.story.operation
+            if operation is not None and operation.epoch == epoch:
+                return one.story
+        return None
+
 
 async def older_stories(
     context: CoordinatorContext, recent: Sequence[Operation], *kinds: OperationKind

@@ -5,7 +5,13 @@ from __future__ import annotations
 from functools import partial
 
 from cleancut.core.format.paths import Paths
-from cleancut.core.maintenance.inventory import GroupSummary, Inventory, summary_of, take_inventory
+from cleancut.core.maintenance.inventory import (
+    GroupSummary,
+    Inventory,
+    sizes_of,
+    summary_of,
+    take_inventory,
+)
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch
 from cleancut.ports.store import Store
@@ -25,6 +31,7 @@ class CatalogReader:
     def __init__(self, store: Store, paths: Paths) -> None:
         self._store, self._paths = store, paths
         self._known: dict[Epoch, GroupSummary] = {}
+        self._sizes: dict[str, tuple[Epoch, int]] = {}
 
     async def read(self) -> tuple[Inventory, dict[str, float]]:
         """The inventory, and by kind when a verification or drill went well last.
@@ -46,18 +53,23 @@ class CatalogReader:
         }
         stock = take_inventory(self._known.values(), len(unreadable), damaged)
         why = dict.fromkeys(damaged, _FOUND_DAMAGED) | dict.fromkeys(unreadable, _UNREADABLE)
-        stock = stock._replace(damaged=why)
+        sizes = {name: size_bytes for name, (_, size_bytes) in self._sizes.items()}
+        stock = stock._replace(damaged=why, sizes=sizes)
         return stock, {kind: entry.at_s for kind, entry in newest_good(checks).items()}
 
     async def _read(self, epoch: Epoch) -> bool:
         """False for an unreadable one. One that was deleted meanwhile, or that only a newer
         cleancut can read, says nothing."""
         try:
-            self._known[epoch] = summary_of(await load_group(self._store, self._paths, epoch))
+            manifest = await load_group(self._store, self._paths, epoch)
+            self._known[epoch] = summary_of(manifest)
         except (NotFound, Refused):
             return True
         except Corrupt:
             return False
+        for name, size_bytes in sizes_of(manifest).items():
+            if epoch >= self._sizes.get(name, (epoch, 0))[0]:
+                self._sizes[name] = (epoch, size_bytes)
         return True
 
     async def size_bytes(self) -> int:

@@ -13,10 +13,10 @@ from typing import Any
 
 import msgspec
 
-from cleancut.api.command_errors import read_error
+from cleancut.api.command_errors import read_command_error
 from cleancut.api.repairs import Repair
 from cleancut.core.maintenance.schedule import Do, ScheduleRule
-from cleancut.core.primitives.errors import CleancutError, Invalid, TimedOut, from_reason
+from cleancut.core.primitives.errors import Invalid, TimedOut, from_reason
 from cleancut.repository.catalog import LATEST
 from cleancut.store.key_source import ENVIRONMENT as STORE_KEY
 from cleancut_coordinator.context import CoordinatorContext
@@ -52,9 +52,9 @@ async def run_repair(context: CoordinatorContext, backup: str, from_store: str) 
     try:
         return msgspec.convert(msgspec.json.decode(out)["repair"], Repair)
     except (msgspec.MsgspecError, KeyError, TypeError) as broken:
-        error = read_error(err.decode(errors="replace"))
+        error = read_command_error(err)
         if error is None:
-            raise CleancutError("the repair ended without a result") from broken
+            raise from_reason("")("the repair ended without a result") from broken
         raise from_reason(error.reason)(error.message, error.hint) from broken
 
 
@@ -124,7 +124,8 @@ def _trouble(code: int, out: bytes, err: bytes) -> str:
         wrong: list[Any] = [*found.get("damaged", ()), *found.get("missing", ())]
         return str([*wrong, *found["problems"]][0])
     except (msgspec.DecodeError, ValueError, KeyError, IndexError, AttributeError):
-        text = err.decode(errors="replace")
-        error = read_error(text)
-        lines = [error.message] if error else [line for line in text.splitlines() if line.strip()]
-        return (lines or [f"exit code {code}"])[-1][:500]
+        error = read_command_error(err)
+        if error is not None:
+            return error.message[:500]
+        lines = [line for line in err.decode(errors="replace").splitlines() if line.strip()]
+        return (lines[-1:] or [f"exit code {code}"])[0][:500]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.page.seen import Seen
 from cleancut.ports.clock import Clock
+from cleancut.runtime.concurrency import run_all
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.ui.source import Source
 
@@ -20,6 +23,7 @@ IDLE_S = 300.0
 _WATCHED_S = 20.0
 _WAIT_S = 4.0
 _PART_S = 15.0
+_AT_ONCE = 8
 
 
 class PageMemory:
@@ -31,76 +35,105 @@ class PageMemory:
         self.seen = Seen(cluster)
         self._looked_s = clock.monotonic_s()
         self._rest_s = float("-inf")
-        self._asked, self._read = asyncio.Event(), asyncio.Event()
+        self._changed = asyncio.Event()
+        self._running_due, self._rest_due = asyncio.Event(), asyncio.Event()
         self._failed: dict[str, str] = {}
 
     async def run(self) -> None:
         """Never returns."""
-        while True:
-            self._asked.clear()
-            await self.read()
-            ready, self._read = self._read, asyncio.Event()
-            ready.set()
-            if self._clock.monotonic_s() - self._looked_s <= _WATCHED_S or not self.seen.complete:
-                await self._clock.sleep(RUNNING_S)
-                continue
-            try:
-                async with asyncio.timeout(IDLE_S):
-                    await self._asked.wait()
-            except TimeoutError:
-                self._rest_s = float("-inf")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._repeat(self._read_running, RUNNING_S, self._running_due))
+            group.create_task(self._repeat(self._read_rest, REST_S, self._rest_due))
+
+    async def read(self) -> None:
+        """All of it, once. Order: repeatable."""
+        await self._read_running()
+        await self._read_rest()
 
     async def fresh(self) -> Seen:
-        """What is known now; if that is old, after one more reading, for which a reader waits a
-        few seconds at most."""
-        if self._clock.wall_s() - self.seen.at_s > REST_S:
-            await self.next(_WAIT_S)
-        self._looked_s = self._clock.monotonic_s()
+        """What is known; if that is old, after another reading, for which a reader waits a few
+        seconds at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_WAIT_S):
+                while self._is_old():
+                    await self._next()
+        self._look()
         return self.seen
 
     async def next(self, wait_s: float) -> Seen:
         """After the next reading, or as it is once `wait_s` are over."""
-        self._looked_s = self._clock.monotonic_s()
-        self._asked.set()
-        read = self._read
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
-                await read.wait()
-        except TimeoutError:
-            pass
+                await self._next()
         return self.seen
 
-    async def read(self) -> None:
-        """Reads what is due. Order: repeatable."""
-        source, known = self._source, self.seen
-        found: dict[str, Any] = {}
-        before = (known.running, known.timelines)
-        running, timelines = await self._part("running operations", source.running, before)
-        found |= {"running": running, "timelines": timelines}
-        ended = {one.id for one in known.running} != {one.id for one in running}
-        due = self._clock.monotonic_s() - self._rest_s >= REST_S
-        if due or ended or not known.complete:
-            self._rest_s = self._clock.monotonic_s()
-            found |= await self._rest(known)
-        unread = tuple(f"{what}: {cause}" for what, cause in self._failed.items())
-        self.seen = replace(known, at_s=self._clock.wall_s(), unread=unread, **found)
+    async def _next(self) -> None:
+        self._look()
+        await self._changed.wait()
 
-    async def _rest(self, known: Seen) -> dict[str, Any]:
-        source = self._source
-        backups, complete = await self._part(
-            "backups", source.backups, (known.backups, known.complete)
-        )
-        return {
-            "backups": backups,
-            "complete": complete,
-            "checks": source.checks(),
-            "status": await self._part("cluster", source.status, known.status),
-            "schedules": await self._part("schedules", source.schedules, known.schedules),
-            "restores": await self._part("restores", source.restores, known.restores),
-            "rebalances": await self._part("rebalances", source.rebalances, known.rebalances),
-            "reshards": await self._part("reshards", source.reshards, known.reshards),
-            "findings": await self._part("findings", source.findings, known.findings),
+    def _look(self) -> None:
+        """There is a reader: what has idled begins at once."""
+        if not self._is_watched():
+            self._running_due.set()
+            self._rest_due.set()
+        self._looked_s = self._clock.monotonic_s()
+
+    def _is_watched(self) -> bool:
+        return self._clock.monotonic_s() - self._looked_s <= _WATCHED_S
+
+    def _is_old(self) -> bool:
+        rest_old = self._clock.monotonic_s() - self._rest_s > 3 * REST_S
+        return rest_old or self._clock.wall_s() - self.seen.at_s > REST_S
+
+    async def _repeat(
+        self, read: Callable[[], Awaitable[None]], every_s: float, due: asyncio.Event
+    ) -> None:
+        while True:
+            due.clear()
+            await read()
+            wait_s = every_s if self._is_watched() else IDLE_S
+            if not self.seen.complete:
+                wait_s = RUNNING_S
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await due.wait()
+
+    async def _read_running(self) -> None:
+        known = self.seen
+        before = (known.running, known.timelines)
+        running, timelines = await self._part("running operations", self._source.running, before)
+        if {one.id for one in known.running} != {one.id for one in running}:
+            self._rest_due.set()  # one has begun or ended: lists show it
+        self._show(running=running, timelines=timelines)
+
+    async def _read_rest(self) -> None:
+        source, known = self._source, self.seen
+        parts: dict[str, tuple[Callable[[], Awaitable[Any]], Any]] = {
+            "backups": (source.backups, (known.backups, known.complete)),
+            "cluster": (source.status, known.status),
+            "schedules": (source.schedules, known.schedules),
+            "restores": (source.restores, known.restores),
+            "rebalances": (source.rebalances, known.rebalances),
+            "reshards": (source.reshards, known.reshards),
+            "findings": (source.findings, known.findings),
         }
+        reads = [partial(self._part, what, *part) for what, part in parts.items()]
+        found = dict(zip(parts, await run_all(reads, _AT_ONCE), strict=True))
+        backups, complete = found.pop("backups")
+        self._rest_s = self._clock.monotonic_s()
+        self._show(
+            backups=backups,
+            complete=complete,
+            checks=source.checks(),
+            status=found.pop("cluster"),
+            **found,
+        )
+
+    def _show(self, **found: Any) -> None:
+        unread = tuple(f"{what}: {cause}" for what, cause in self._failed.items())
+        self.seen = replace(self.seen, at_s=self._clock.wall_s(), unread=unread, **found)
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
 
     async def _part(self, what: str, read: Callable[[], Awaitable[Any]], known: Any) -> Any:
         """What `read` gives, or what is known while that fails: the page says which."""

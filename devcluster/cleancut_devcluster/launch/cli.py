@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from cleancut.api.command_errors import read_error
-from cleancut.core.primitives.errors import CleancutError, Corrupt, TimedOut, from_reason
+from cleancut.api.command_errors import read_command_error
+from cleancut.core.primitives.errors import Corrupt, TimedOut, from_reason
 
 CALL_S = 120.0
 _MAX_LINE = 1 << 20
@@ -39,12 +39,14 @@ class Answer:
     def check(self) -> None:
         """Raises: the error that the command reports, unless it succeeded."""
         if self.exit_code:
-            error = read_error(self.err)
+            error = read_command_error(self.err)
             if error is not None:
                 kind = from_reason(error.reason)
                 raise kind(error.message, error.hint, exit_code=self.exit_code)
-            text = self.err[-500:] or f"exit code {self.exit_code}"
-            raise CleancutError(text, exit_code=self.exit_code)
+            told = dict(line.split(": ", 1) for line in self.err.splitlines() if ": " in line)
+            text = told.get("error") or self.err[-500:] or f"exit code {self.exit_code}"
+            kind = from_reason(told.get("reason", ""))
+            raise kind(text, told.get("hint", ""), exit_code=self.exit_code)
 
 
 async def run_cleancut(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import yaml
 
-from cleancut.api.values import OperationError
+from cleancut.api.command_errors import read_command_error
+from cleancut.api.values import CommandError, OperationError
 from cleancut.cli.exit_codes import Exit
 from cleancut.core.protocol.states import State
 from cleancut.rpc.server import Listen
@@ -191,12 +190,9 @@ def test_a_failed_backup_is_printed_whole_and_exits_by_its_reason(reason: str, c
             ran = await cleancut("--coordinator", address, "backup", "create", "-o", "json")
         assert ran.code == code
         assert ran.json()["backup"]["error"]["reason"] == reason
-        assert json.loads(ran.err.splitlines()[-1])["error"] == {
-            "code": code,
-            "message": "backup #1: aborted: it failed so",
-            "hint": "do that",
-            "reason": reason,
-        }
+        assert read_command_error(ran.err) == CommandError(
+            code, "backup #1: aborted: it failed so", "do that", reason
+        )
 
     run(scenario())
 

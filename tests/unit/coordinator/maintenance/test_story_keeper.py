@@ -19,11 +19,13 @@ from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.protocol.states import OperationKind, State
 from cleancut.ports.coordination import Delete, Put
+from cleancut.repository.catalog import publish_group
 from cleancut.repository.history import list_stories, put_story, read_stories
 from cleancut.testing.memory_store import MemoryStore
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_operations
 from cleancut_coordinator.maintenance.story_keeper import StoryKeeper, expire_stories
+from tests.support.groups import manifest
 from tests.unit.coordinator.api.test_unreadable_requests import api_of
 from tests.unit.coordinator.leader.test_state import context, lead, run
 
@@ -122,3 +124,31 @@ async def test_stories_leave_the_store_after_their_time() -> None:
     at = with_fields(at, gc=with_fields(at.gc, stories_s=KEPT_S - 1))
     assert await expire_stories(at) == 1
     assert [one.name.id for one in await list_stories(at.store, at.paths)] == ["r-2"]
+
+
+@run
+async def test_failed_backups_stand_between_those_of_the_catalog() -> None:
+    """Only if all are asked for; each by its number too."""
+    at = context()
+    for epoch in (3, 5):
+        made = replace(manifest(epoch, ()), operation=OperationId(f"b-{epoch}"))
+        await publish_group(at.store, at.paths, made, encode(made))
+    for minute, epoch in ((9, 4), (8, 6)):
+        failed = replace(restore(at, minute), kind=OperationKind.BACKUP, request="{}")
+        failed = replace(failed, id=OperationId(f"b-{epoch}"), epoch=Epoch(epoch))
+        await put_story(at.store, at.paths, story_of(failed))
+    backups = api_of(at).backups
+    shown = (await backups.list_backups(PageRequest(50, all=True))).backups
+    assert [(one.epoch, one.state) for one in shown] == [
+        (6, State.ABORTED),
+        (5, State.COMMITTED),
+        (4, State.ABORTED),
+        (3, State.COMMITTED),
+    ]
+    first = await backups.list_backups(PageRequest(2, all=True))
+    second = await backups.list_backups(PageRequest(2, first.next_page_token, all=True))
+    assert (*first.backups, *second.backups) == shown
+    assert [one.epoch for one in (await backups.list_backups(PageRequest(50))).backups] == [5, 3]
+    assert (await backups.get_backup("4")).id == "b-4"
+    with pytest.raises(NotFound):
+        await backups.get_backup("7")
