@@ -15,7 +15,8 @@ Written by `make docs` from the proto files and the table of roles; change it th
 
 The API is defined in [proto/cleancut/v1](../../proto/cleancut/v1), where each field has its
 comment. A coordinator serves it with reflection and `grpc.health.v1`. Every coordinator answers
-reads; a standby refuses what only the leader may do with `UNAVAILABLE` and the leader's address.
+reads; a standby forwards what only the leader may do, and answers `UNAVAILABLE` with the leader's
+address if it cannot.
 Errors carry `google.rpc.ErrorInfo` with a stable reason and a hint. Examples are in
 [Automation](../how-to/automation.md).
 """

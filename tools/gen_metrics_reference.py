@@ -19,8 +19,6 @@ from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 FILES = Path(__file__).resolve().parents[1] / "charts" / "cleancut" / "files"
 DEBUGGING: Mapping[str, str] = {
     "cleancut_copy_read_timestamp_seconds": "why not later, the log of the coordinator says",
-    "cleancut_notifications_total": "which events, the log of the leader says",
-    "cleancut_notify_pending": "`doctor` says it, of a target that fails",
     "cleancut_agent_etcd_records_skipped_total": "which keys, the log of the agent says",
     "cleancut_etcd_records_skipped_total": "which keys, the log of the coordinator says",
 }

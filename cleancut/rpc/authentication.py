@@ -32,11 +32,13 @@ Source: gRPC include/grpc/grpc_security_constants.h
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """`how`: token, certificate or plaintext. `role` None: known, and may do nothing."""
+    """`how`: token, certificate or plaintext. `role` None: known, and may do nothing. `forwarder`:
+    the coordinator that authenticated it and passed the call on; "": this one."""
 
     name: str
     how: str
     role: Role | None
+    forwarder: str = ""
 
 
 class TokensFile:
@@ -117,6 +119,13 @@ class Access:
             return Caller("anyone", "plaintext" if self.plaintext else "certificate", Role.ADMIN)
         raise Unauthenticated("this coordinator wants to know who asks", _TOKEN_HINT)
 
+    def check_line(self, peer: str) -> None:
+        """Raises: Unauthenticated, for a forwarded call that others could have read."""
+        if self.plaintext and self.network and not self.open and not _is_local(peer):
+            raise Unauthenticated(
+                "a forwarded call came over the network in the clear", "give the API certificates"
+            )
+
     def _of_token(self, secret: str, *, local: bool) -> Caller:
         if self.plaintext and self.network and not local:
             raise Unauthenticated(
@@ -136,8 +145,14 @@ class Access:
         return Caller(names[0], "certificate", role)
 
 
-CALLER: ContextVar[str] = ContextVar("caller", default="")
-"""The name of the client whose call this task answers; "" outside of calls."""
+CALLER: ContextVar[Caller | None] = ContextVar("caller", default=None)
+"""The client whose call this task answers; None outside of calls."""
+
+
+def caller_name() -> str:
+    """The name of the client whose call this task answers; "" outside of calls."""
+    caller = CALLER.get()
+    return caller.name if caller is not None else ""
 
 
 def check_role(caller: Caller, needed: Role, method: str) -> None:

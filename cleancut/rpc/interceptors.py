@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
+from contextvars import ContextVar
 from typing import Any, NoReturn
 
 import grpc
@@ -20,8 +21,9 @@ from cleancut.core.auth.roles import Role, role_needed, short_name
 from cleancut.core.primitives.errors import CleancutError, TimedOut, Unavailable
 from cleancut.rpc.audit import Audit, StreamAudit, audit_line
 from cleancut.rpc.authentication import CALLER, Access, Caller, check_role
+from cleancut.rpc.forwarding import HEADER, Forwarding
 from cleancut.rpc.request_limits import check_sizes
-from cleancut.rpc.statuses import UNARY_LIMIT_S, to_status
+from cleancut.rpc.statuses import LEADER_ADDRESS, UNARY_LIMIT_S, to_status
 
 _OURS = "/cleancut."
 _OPEN = "/grpc.health.v1."
@@ -31,9 +33,12 @@ _REFLECTION = "reflection"
 class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     """Around every method. One of a service that is not ours needs the least role there is."""
 
-    def __init__(self, access: Access, audit: Audit | None = None) -> None:
+    def __init__(
+        self, access: Access, audit: Audit | None = None, forwarding: Forwarding | None = None
+    ) -> None:
         self._access = access
         self._audit = audit or StreamAudit()
+        self._forwarding = forwarding
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], details: Any
@@ -51,16 +56,31 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         if handler.unary_stream is not None:
             stream = self._stream(method, handler.unary_stream)
             return grpc.unary_stream_rpc_method_handler(stream, **coders)
-        unary = self._unary(method, handler.unary_unary)
+        unary = self._unary(details.method, handler.unary_unary)
         return grpc.unary_unary_rpc_method_handler(unary, **coders)
 
-    def _unary(self, method: str, inner: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def _unary(self, path: str, inner: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        """`path`: the method, with its package."""
+
         async def call(request: Any, context: Any) -> Any:
-            with self._passed(method, request, context):
+            forwarded = await self._forwarded(path, context)
+            with self._passed(short_name(path), request, context, forwarded):
                 check_sizes(request)
                 return await inner(request, context)
 
         return call
+
+    async def _forwarded(self, path: str, context: Any) -> Caller | CleancutError | None:
+        """Who asks by a call that a standby passes on, or why that is not taken; None: no standby
+        does."""
+        header = dict(context.invocation_metadata() or ()).get(HEADER)
+        if self._forwarding is None or not isinstance(header, bytes):
+            return None
+        try:
+            self._access.check_line(context.peer())
+            return await self._forwarding.caller_of(header, path)
+        except CleancutError as error:
+            return error
 
     def _stream(self, method: str, inner: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         async def call(request: Any, context: Any) -> AsyncIterator[Any]:
@@ -93,14 +113,22 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         return caller
 
     @contextmanager
-    def _passed(self, method: str, request: Any, context: Any) -> Iterator[None]:
+    def _passed(
+        self,
+        method: str,
+        request: Any,
+        context: Any,
+        forwarded: Caller | CleancutError | None = None,
+    ) -> Iterator[None]:
         """Raises: Unauthenticated, Denied, instead of entering the block."""
         needed = _needed(method, request)
         facts = {"method": method, "needs": needed, "peer": context.peer()}
         try:
-            caller = self._access.caller(context)
+            if isinstance(forwarded, CleancutError):
+                raise forwarded
+            caller = forwarded or self._access.caller(context)
             facts |= _who(caller)
-            CALLER.set(caller.name)
+            CALLER.set(caller)
             check_role(caller, needed, method)
         except CleancutError as error:
             facts = {**_who(None), **facts, "decision": "denied", "status": error.grpc_status}
@@ -121,6 +149,8 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         finally:
             if needed is not Role.READER:
                 facts |= {"decision": "allowed", "status": status}
+                if FORWARDED_TO.get():
+                    facts["forwarded_to"] = FORWARDED_TO.get()
                 self._audit.write(audit_line({"level": "info", **facts}, request))
 
 
@@ -131,10 +161,59 @@ def _needed(method: str, request: Any) -> Role:
 def _who(caller: Caller | None) -> dict[str, Any]:
     if caller is None:
         return {"who": "", "how": "", "role": None}
-    return {"who": caller.name, "how": caller.how, "role": caller.role}
+    facts = {"who": caller.name, "how": caller.how, "role": caller.role}
+    return facts | ({"forwarder": caller.forwarder} if caller.forwarder else {})
 
 
 Handler = Callable[[Any, Any], Any]
+FORWARDED_TO: ContextVar[str] = ContextVar("forwarded_to", default="")
+"""The leader's address, if it has answered the call of this task."""
+
+
+class ForwardInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+    """Around the methods themselves: what a standby refuses, the leader is asked by it. A call
+    that was forwarded is not forwarded again, and watches need no leader."""
+
+    def __init__(self, forwarding: Forwarding) -> None:
+        self._forwarding = forwarding
+
+    async def intercept_service(
+        self, continuation: Callable[[Any], Awaitable[Any]], details: Any
+    ) -> Any:
+        handler = await continuation(details)
+        if handler is None or handler.unary_unary is None or not details.method.startswith(_OURS):
+            return handler
+
+        def serialized(answer: Any) -> bytes:
+            done: bytes = (
+                answer if isinstance(answer, bytes) else handler.response_serializer(answer)
+            )
+            return done
+
+        return grpc.unary_unary_rpc_method_handler(
+            self._unary(details.method, handler.unary_unary),
+            request_deserializer=handler.request_deserializer,
+            response_serializer=serialized,
+        )
+
+    def _unary(self, path: str, inner: Handler) -> Handler:
+        async def call(request: Any, context: Any) -> Any:
+            try:
+                return await inner(request, context)
+            except Unavailable as error:
+                leader, caller = error.context.get(LEADER_ADDRESS), CALLER.get()
+                if not leader or caller is None or caller.forwarder:
+                    raise
+                left_s = context.time_remaining()
+                answer = await self._forwarding.forward(path, request, caller, left_s)
+                if answer is None:
+                    raise
+                FORWARDED_TO.set(str(leader))
+                return answer
+
+        return call
+
+
 _END = object()
 
 

@@ -15,7 +15,8 @@ from cleancut.core.primitives.errors import Unavailable
 from cleancut.rpc.audit import Audit
 from cleancut.rpc.authentication import Access
 from cleancut.rpc.channel import check_plaintext
-from cleancut.rpc.interceptors import AuthInterceptor, ErrorInterceptor
+from cleancut.rpc.forwarding import Forwarding
+from cleancut.rpc.interceptors import AuthInterceptor, ErrorInterceptor, ForwardInterceptor
 from cleancut.rpc.request_limits import (
     MAX_CALLS,
     MAX_METADATA_BYTES,
@@ -53,6 +54,7 @@ class Listen:
     grace_s: float = GRACE_S
     access: Access | None = None
     audit: Audit | None = None
+    forwarding: Forwarding | None = None
     min_ping_interval_s: float = MIN_PING_INTERVAL_S
 
     def options(self) -> tuple[tuple[str, int], ...]:
@@ -64,7 +66,9 @@ class Listen:
         access = self.access or Access()
         network = not is_loopback(self.address)
         return AuthInterceptor(
-            replace(access, plaintext=self.tls is None, network=network), self.audit
+            replace(access, plaintext=self.tls is None, network=network),
+            self.audit,
+            self.forwarding,
         )
 
 
@@ -80,8 +84,10 @@ async def serve(
     """
     check_plaintext(listen.address, listen.tls, allow_plaintext=listen.allow_plaintext)
     errors = ErrorInterceptor()
+    forwarding = listen.forwarding
+    forward = () if forwarding is None else (ForwardInterceptor(forwarding),)
     server = grpc.aio.server(
-        interceptors=(errors, listen.authenticator()),
+        interceptors=(errors, listen.authenticator(), *forward),
         options=listen.options(),
         maximum_concurrent_rpcs=MAX_CALLS,
     )

@@ -49,6 +49,8 @@ from cleancut.daemon_settings import (
 from cleancut.ports.clock import Clock
 from cleancut.ports.coordination import Coordination
 from cleancut.qdrant.http import check_url
+from cleancut.rpc.forwarding import Forwarding
+from cleancut.rpc.server import Listen
 from cleancut.runtime.addresses import parse_address
 from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.commands import Command
@@ -62,6 +64,7 @@ from cleancut_coordinator.api.listen import is_open_to_all, open_api, read_roles
 from cleancut_coordinator.api.servicers import serve_api
 from cleancut_coordinator.api.services import coordinator_api
 from cleancut_coordinator.context import CoordinatorContext, CopyStore, GcSettings
+from cleancut_coordinator.leader.members import EtcdMembers
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 from cleancut_coordinator.process import CoordinatorProcess, serve_coordinator
 from cleancut_coordinator.ui.listen import DEFAULT as UI_DEFAULT
@@ -328,6 +331,7 @@ async def open_coordinator(
             notify=rules.notify,
         )
         process = CoordinatorProcess(context, Health(), metrics, log)
+        listen = _forwarding(process, listen, stack)
         asked = BoundedStore(counted, clock, url=shared.store, bound_s=_API_STORE_S)
         api = coordinator_api(
             dataclasses.replace(context, store=asked),
@@ -338,9 +342,8 @@ async def open_coordinator(
         process.listening = await stack.enter_async_context(serve_api(api, listen))
         if flags["ui"]:
             page = open_page(flags["ui"], listen)
-            source = ClusterSource(
-                dataclasses.replace(context, store=asked), api, flags["audit_log"]
-            )
+            reading = dataclasses.replace(context, store=asked)
+            source = ClusterSource(reading, api, flags["audit_log"])
             opened_page = open_status_page(context, source, page, log)
             address = await stack.enter_async_context(opened_page)
             log.info("status page", address=address, tls=page.tls is not None)
@@ -352,6 +355,18 @@ def _certificates(shared: Shared, flags: dict[str, Any]) -> dict[str, Path]:
     """The files of certificates, by their flags."""
     served = {"grpc-ca": flags["grpc_ca"], "grpc-cert": flags["grpc_cert"]}
     return shared.certificates | {flag: path for flag, path in served.items() if path is not None}
+
+
+def _forwarding(process: CoordinatorProcess, listen: Listen, stack: AsyncExitStack) -> Listen:
+    """`listen`, with the process's end of forwarding, which ends with `stack`."""
+    process.forwarding = Forwarding(
+        process.context.name,
+        EtcdMembers(process.context, process.token),
+        tls=listen.tls,
+        open=listen.access is None or listen.access.open,
+    )
+    stack.push_async_callback(process.forwarding.close)
+    return dataclasses.replace(listen, forwarding=process.forwarding)
 
 
 def _open_copy(shared: Shared, rule: StoreRule, clock: Clock) -> CopyStore:

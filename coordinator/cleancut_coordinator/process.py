@@ -15,9 +15,11 @@ from cleancut.core.primitives.errors import (
     TimedOut,
     Unavailable,
 )
+from cleancut.core.primitives.ids import FencingToken
 from cleancut.core.protocol.etcd_records import Coordinator
 from cleancut.core.protocol.states import OperationKind
 from cleancut.ports.coordination import Lease, Put
+from cleancut.rpc.forwarding import Forwarding
 from cleancut.runtime.concurrency import first_of
 from cleancut.runtime.health import Health
 from cleancut.runtime.log import Logger
@@ -47,6 +49,7 @@ from cleancut_coordinator.restore.source_hold import renew_holds
 _RETRY_S = 1.0
 _LEADER_POLL_S = 2.0
 _STORE_RETRY_S = 2.0
+_CERTIFICATE_S = 60.0
 
 
 @dataclass(slots=True)
@@ -56,7 +59,7 @@ class CoordinatorProcess:
     `leadership`: None on a standby. `leader_elsewhere`: the API of the leader, as a standby last
     read it. `has_read_store`: once since it began. `has_led`: settings and store were right once,
     so that no error of a term ends the process. `trouble`: why its last term ended, until the next
-    one is under way."""
+    one is under way. `forwarding`: of calls to the leader; None without."""
 
     context: CoordinatorContext
     health: Health
@@ -69,12 +72,17 @@ class CoordinatorProcess:
     has_led: bool = False
     has_read_store: bool = False
     trouble: str = ""
+    forwarding: Forwarding | None = None
 
     def leading(self) -> Leadership:
         """Raises: Unavailable on a standby."""
         if self.leadership is None:
             raise Unavailable("this coordinator does not lead", "ask the leader")
         return self.leadership
+
+    def token(self) -> FencingToken | None:
+        """None on a standby."""
+        return None if self.leadership is None else self.leadership.token
 
     def report_skipped(self, key: str, cause: str) -> None:
         """Once for each key of etcd that cannot be decoded."""
@@ -110,9 +118,10 @@ async def serve_coordinator(process: CoordinatorProcess) -> None:
 async def _serve_term(process: CoordinatorProcess) -> None:
     context = process.context
     async with context.etcd.lease(TTL_S) as lease:
-        await _register(process, lease)
+        known = await _register(process, lease)
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(_renew_certificate(process, lease, known))
                 following = group.create_task(_follow_leader(process))
                 await _wait_store(process, lease)
                 process.health.ready = True
@@ -182,12 +191,32 @@ async def _wait_store(process: CoordinatorProcess, lease: Lease) -> None:
         await process.context.clock.sleep(_STORE_RETRY_S)
 
 
-async def _register(process: CoordinatorProcess, lease: Lease) -> None:
-    """Others see that this coordinator leads or stands by, as long as its lease lives."""
-    context = process.context
-    record = Coordinator(name=context.name, address=process.address, version=__version__)
+async def _register(process: CoordinatorProcess, lease: Lease) -> str:
+    """Others see that this coordinator leads or stands by, as long as its lease lives. The
+    certificate that they see."""
+    context, forwarding = process.context, process.forwarding
+    certificate = forwarding.certificate() if forwarding is not None else ""
+    record = Coordinator(
+        name=context.name,
+        address=process.address,
+        version=__version__,
+        key=forwarding.public_key if forwarding is not None else "",
+        certificate=certificate,
+    )
     key = context.keys.coordinator(context.name)
     await context.etcd.txn([], [Put(key, encode(record), lease=lease.id)])
+    return certificate
+
+
+async def _renew_certificate(process: CoordinatorProcess, lease: Lease, known: str) -> None:
+    """Others see a replaced certificate within a minute; `known`: the one that they see."""
+    while process.forwarding is not None:
+        await process.context.clock.sleep(_CERTIFICATE_S)
+        try:
+            if process.forwarding.certificate() != known:
+                known = await _register(process, lease)
+        except (Denied, Unavailable, TimedOut) as error:
+            process.log.debug("certificate not renewed", cause=error.message)
 
 
 def leader_effects(context: CoordinatorContext) -> dict[OperationKind, LeaderEffects]:

@@ -152,7 +152,9 @@ def test_a_runbook_leads_from_the_alert_to_its_end(rule: dict[str, Any]) -> None
 def test_each_panel_explains_itself_and_chooses_source_and_cluster() -> None:
     """Who has never seen it can read it, and it shows one cluster of one Prometheus."""
     board = json.loads(text_of(DASHBOARD))
-    assert [one["name"] for one in board["templating"]["list"]] == ["datasource", "cluster"]
+    assert [one["name"] for one in board["templating"]["list"]] == [
+        *("datasource", "cluster", "runbooks")
+    ]
     shown = [panel for panel in board["panels"] if panel["type"] != "row"]
     assert [row["title"] for row in board["panels"] if row["type"] == "row"] == [
         *("Are we safe?", "What is happening now?", "Cost and trend", "Components")

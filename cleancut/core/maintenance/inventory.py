@@ -48,13 +48,17 @@ class Newest(NamedTuple):
 
 class Inventory(NamedTuple):
     """`corrupt`: groups that cannot be read, or that were last found damaged. `schedules` and
-    `collections` (when the newest was cut) know only good ones. `damaged`: why, by epoch."""
+    `collections` (when the newest was cut) know only good ones. `damaged`: why, by epoch.
+    `size_bytes`: of all good groups, as full copies. `sizes`: of each collection in the newest
+    group that holds it, as far as the reader knows."""
 
     good: int
     corrupt: int
     schedules: Mapping[str, Newest]
     collections: Mapping[str, float]
     damaged: Mapping[Epoch, str] = {}
+    size_bytes: int = 0
+    sizes: Mapping[str, int] = {}
 
 
 def summary_of(manifest: Manifest) -> GroupSummary:
@@ -91,7 +95,16 @@ def take_inventory(
         corrupt=len(known) - len(good) + unreadable,
         schedules={name: _newest(ordered) for name, ordered in by_schedule.items()},
         collections=collections,
+        size_bytes=sum(one.size_bytes for one in good),
     )
+
+
+def sizes_of(manifest: Manifest) -> dict[str, int]:
+    """The bytes of each collection's shards."""
+    sizes: dict[str, int] = {}
+    for shard in manifest.shards:
+        sizes[shard.collection] = sizes.get(shard.collection, 0) + shard.size_bytes
+    return sizes
 
 
 def partial_backups(stock: Inventory) -> tuple[tuple[Epoch, tuple[str, ...]], ...]:

@@ -240,11 +240,14 @@ class Concern(Record, frozen=True):
 
 
 class Coordinator(Record, frozen=True):
-    """`coordinator/<name>`, leased: a coordinator that leads or stands by."""
+    """`coordinator/<name>`, leased: a coordinator that leads or stands by. `key`: hex of the public
+    key by which it signs what it forwards. `certificate`: PEM of its API's; "" without TLS."""
 
     name: str
     address: str
     version: str
+    key: str = ""
+    certificate: str = ""
 
 
 class Session(Record, frozen=True):

@@ -13,7 +13,7 @@ from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.requests import RebalanceRequest, ReshardRequest, check_attempts
 from cleancut.core.protocol.states import OperationKind, State
 from cleancut.ports.coordination import Modified, Put
-from cleancut.rpc.authentication import CALLER
+from cleancut.rpc.authentication import caller_name
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_operations, read_record
 from cleancut_coordinator.leader.state import LeaderState, format_now
@@ -70,7 +70,7 @@ async def record(
         request=encode(request).decode(),
         request_id=request_id.replace("/", "%2F"),
         created_at=format_now(context.clock),
-        asked_by=CALLER.get(),
+        asked_by=caller_name(),
         nonce=context.token_hex(8),
     )
     asked = RequestRecord(operation=operation.id, fingerprint=fingerprint, nonce=operation.nonce)

@@ -97,7 +97,6 @@ class LeaderTerm:
         self._effects, self._log, self._metrics = effects, log, metrics
         self._state = LeaderState(context, token)
         self._patience = Patience(context, self._state)
-        self._patience = Patience(context, self._state)
         self._releaser = FenceReleaser(context, token, metrics=metrics, log=log)
         self._bounds = bounds or Bounds()
         self.machine: Attempt = Barrier(self._bounds)

@@ -6,7 +6,13 @@ from functools import partial
 
 from cleancut.core.doctor.protection import ProtectingBackup, RestoreTest
 from cleancut.core.format.paths import Paths
-from cleancut.core.maintenance.inventory import GroupSummary, Inventory, summary_of, take_inventory
+from cleancut.core.maintenance.inventory import (
+    GroupSummary,
+    Inventory,
+    sizes_of,
+    summary_of,
+    take_inventory,
+)
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.evidence import Consistency
@@ -30,6 +36,7 @@ class CatalogReader:
         self._known: dict[Epoch, GroupSummary] = {}
         self._damaged: set[Epoch] = set()
         self._drill: LogEntry | None = None
+        self._sizes: dict[str, tuple[Epoch, int]] = {}
 
     async def read(self) -> tuple[Inventory, dict[str, float]]:
         """The inventory, and by kind when a verification or drill went well last.
@@ -52,7 +59,8 @@ class CatalogReader:
         stock = take_inventory(self._known.values(), len(unreadable), self._damaged)
         why = dict.fromkeys(self._damaged, _FOUND_DAMAGED)
         why |= dict.fromkeys(unreadable, _UNREADABLE)
-        stock = stock._replace(damaged=why)
+        sizes = {name: size_bytes for name, (_, size_bytes) in self._sizes.items()}
+        stock = stock._replace(damaged=why, sizes=sizes)
         good = newest_good(checks)
         self._drill = good.get(DRILL)
         return stock, {kind: entry.at_s for kind, entry in good.items()}
@@ -80,11 +88,15 @@ class CatalogReader:
         """False for an unreadable one. One that was deleted meanwhile, or that only a newer
         cleancut can read, says nothing."""
         try:
-            self._known[epoch] = summary_of(await load_group(self._store, self._paths, epoch))
+            manifest = await load_group(self._store, self._paths, epoch)
+            self._known[epoch] = summary_of(manifest)
         except (NotFound, Refused):
             return True
         except Corrupt:
             return False
+        for name, size_bytes in sizes_of(manifest).items():
+            if epoch >= self._sizes.get(name, (epoch, 0))[0]:
+                self._sizes[name] = (epoch, size_bytes)
         return True
 
     async def size_bytes(self) -> int:

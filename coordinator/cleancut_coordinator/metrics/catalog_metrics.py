@@ -37,6 +37,17 @@ class CatalogGauges:
             f" since 1970; of the {MAX_COLLECTIONS} oldest.",
             "collection",
         )
+        self._sizes = gauge(
+            "cleancut_collection_size_bytes",
+            "Shard tars of a collection of the cluster in the newest backup that holds it, in"
+            f" bytes; of the {MAX_COLLECTIONS} largest.",
+            "collection",
+        )
+        self._protected_bytes = gauge(
+            "cleancut_catalog_protected_bytes",
+            "Shard tars of all good backups, in bytes: what they would take as full copies.",
+        )
+        self._sizes_known: Mapping[str, int] = {}
         self._unprotected = gauge(
             "cleancut_unprotected_collections",
             "Collections of the cluster that no good backup holds.",
@@ -57,11 +68,16 @@ class CatalogGauges:
         self._groups.show([({"state": "good"}, stock.good), ({"state": "corrupt"}, stock.corrupt)])
         self._proven.show([({"kind": kind}, at_s) for kind, at_s in proven.items()])
         self._newest.show(stock.schedules)
+        self._protected_bytes.show_one(stock.size_bytes)
+        self._sizes_known = stock.sizes
 
     def show_collections(self, ages: Mapping[str, float | None] | None) -> None:
         held = [(at_s, name) for name, at_s in (ages or {}).items() if at_s is not None]
         oldest = sorted(held)[:MAX_COLLECTIONS]
         self._collections.show([({"collection": name}, at_s) for at_s, name in oldest])
+        live = [(size, name) for name, size in self._sizes_known.items() if name in (ages or {})]
+        largest = sorted(live, reverse=True)[:MAX_COLLECTIONS]
+        self._sizes.show([({"collection": name}, size) for size, name in largest])
         self._unprotected.show_one(None if ages is None else len(ages) - len(held))
 
 

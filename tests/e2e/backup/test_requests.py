@@ -63,13 +63,16 @@ def test_an_unchanged_cluster_costs_nothing_new(world: World) -> None:
 
 
 def test_a_standby_takes_over_and_ends_what_was_begun(launch: Launch) -> None:
-    """The leader dies right after it has taken a request: the same operation still ends in one
-    group, and the standby answers for it."""
+    """The leader dies right after it has taken a request, which the standby forwarded: the same
+    operation still ends in one group, and the standby answers for it."""
     world = launch(peers=2)
     world.fill()
     before = world.back_up()
     leader = world.run(world.setup.leader())
-    begun = world.ok("backup", "backup", "create", "--no-wait")
+    standby = next(one for one in world.setup.coordinators if one.name != leader.name)
+    begun = world.ok("backup", "--coordinator", standby.address, "backup", "create", "--no-wait")
+    said = standby.child.log.read_text()
+    assert f'"forwarded_to":"{leader.address}"' in said
     world.run(leader.child.kill())
     world.run(world.setup.wait_leader(other_than=leader.name))
     ended = world.ok("backup", "backup", "watch", begun["id"], "--timeout", "60s")

@@ -268,6 +268,14 @@ def test_certificates_are_read_at_each_scrape(tmp_path: Path) -> None:
     assert told(metrics, "cleancut_certificate_expiry_timestamp_seconds") == {}
 
 
+def test_sizes_are_of_collections_that_the_cluster_still_has() -> None:
+    metrics = CoordinatorMetrics("prod")
+    metrics.show_catalog(NOTHING._replace(size_bytes=70, sizes={"docs": 30, "old": 5}), {}, 9.0)
+    metrics.show_collections({"docs": 1.0, "new": None})
+    assert told(metrics, "cleancut_collection_size_bytes") == {("docs",): 30}
+    assert told(metrics, "cleancut_catalog_protected_bytes") == {(): 70}
+
+
 def test_a_partial_backup_is_seen_by_its_schedule() -> None:
     metrics = CoordinatorMetrics("prod")
     newest = {name: Newest(summary(name, lacks), None) for name, lacks in LACKING.items()}
