@@ -56,6 +56,15 @@ def matrix_of(backups: Sequence[Backup], checks: Sequence[LogEntry]) -> Matrix:
     return Matrix(tuple(TITLES.values()), (read, drilled), rows, max(0, len(kept) - MOST))
 
 
+def newest_checks(checks: Sequence[LogEntry]) -> dict[int, LogEntry]:
+    """By backup, the newest check that has read data or opened shards. `checks`: newest first."""
+    found: dict[int, LogEntry] = {}
+    for one in checks:
+        if one.level.reads:
+            found.setdefault(one.epoch, one)
+    return found
+
+
 def _last(title: str, checks: Sequence[LogEntry]) -> Last:
     good = [one for one in checks if one.good]
     newest = max(good, key=lambda one: one.at_s, default=None)

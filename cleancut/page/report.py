@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from cleancut.api.backups import Backup
 from cleancut.core.format.timeline import Timeline
 from cleancut.page.growth import growth_of
-from cleancut.page.matrix import matrix_of
+from cleancut.page.matrix import matrix_of, newest_checks
 from cleancut.page.render import render
 from cleancut.page.seen import Seen
 from cleancut.page.strip import strips
@@ -37,6 +37,7 @@ def report_of(seen: Seen, details: Sequence[tuple[Backup, Timeline]], store: str
         verdict=verdict_of(seen),
         strips=strips(seen.backups, seen.schedules, seen.at_s),
         matrix=matrix_of(seen.backups, seen.checks),
+        checked=newest_checks(seen.checks),
         growth=growth_of(seen.backups),
         most=MOST,
         peer_names={},

@@ -15,7 +15,7 @@ from cleancut.api.values import SCHEMA
 from cleancut.core.format.timeline import Timeline
 from cleancut.core.protocol.states import IN_CATALOG, State
 from cleancut.page.growth import growth_of
-from cleancut.page.matrix import matrix_of
+from cleancut.page.matrix import matrix_of, newest_checks
 from cleancut.page.routes import (
     AUDIT,
     BACKUPS,
@@ -141,6 +141,7 @@ def backups(seen: Seen, query: Query, now_s: float) -> View:
         "strips": strips(seen.backups, seen.schedules, now_s),
         "rows": rows,
         "wide_rows": True,
+        "checked": newest_checks(seen.checks),
         "total": len(chosen),
         "number": number,
         "pages": pages,

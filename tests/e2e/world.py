@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from qdrant_client import models
 
+from cleancut.api.command_errors import read_command_error
 from cleancut_devcluster.demo.comparison import Answers, read_answers
 from cleancut_devcluster.demo.data import Data, Shape
 from cleancut_devcluster.launch.cli import Answer, run_cleancut
@@ -142,12 +143,9 @@ class Launcher:
 def refused(answer: Answer, exit_code: int, *words: str) -> None:
     """The command failed with this code, one clear error that holds `words`, and a hint."""
     assert answer.exit_code == exit_code, (answer.exit_code, answer.err)
-    lines = answer.err.splitlines()
-    kinds = [line.split(":", 1)[0] for line in lines if line.split(":", 1)[0] in _TOLD]
-    assert kinds == ["error", "hint", "reason"], answer.err
+    error = read_command_error(answer.err)
+    assert error is not None, answer.err
+    assert all((error.message, error.hint, error.reason)), answer.err
     assert "Traceback" not in answer.err
     for word in words:
         assert word in answer.err, (word, answer.err)
-
-
-_TOLD = {"error", "hint", "reason"}

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from cleancut.api.command_errors import read_command_error
 from cleancut.api.repairs import Repair
 from cleancut.core.maintenance.schedule import Do, ScheduleRule
 from cleancut.core.primitives.errors import Invalid, TimedOut, from_reason
@@ -51,10 +52,10 @@ async def run_repair(context: CoordinatorContext, backup: str, from_store: str) 
     try:
         return msgspec.convert(msgspec.json.decode(out)["repair"], Repair)
     except (msgspec.MsgspecError, KeyError, TypeError) as broken:
-        lines = [line.partition(": ") for line in err.decode(errors="replace").splitlines()]
-        said = {head: text for head, _, text in lines if head in {"error", "hint", "reason"}}
-        message = said.get("error", "the repair ended without a result")
-        raise from_reason(said.get("reason", ""))(message, said.get("hint", "")) from broken
+        error = read_command_error(err)
+        if error is None:
+            raise from_reason("")("the repair ended without a result") from broken
+        raise from_reason(error.reason)(error.message, error.hint) from broken
 
 
 async def _run(context: CoordinatorContext, verb: str, *words: str) -> tuple[int, bytes, bytes]:
@@ -123,6 +124,8 @@ def _trouble(code: int, out: bytes, err: bytes) -> str:
         wrong: list[Any] = [*found.get("damaged", ()), *found.get("missing", ())]
         return str([*wrong, *found["problems"]][0])
     except (msgspec.DecodeError, ValueError, KeyError, IndexError, AttributeError):
+        error = read_command_error(err)
+        if error is not None:
+            return error.message[:500]
         lines = [line for line in err.decode(errors="replace").splitlines() if line.strip()]
-        errors = [line for line in lines if line.startswith("error: ")]
-        return (errors or lines[-1:] or [f"exit code {code}"])[0].removeprefix("error: ")[:500]
+        return (lines[-1:] or [f"exit code {code}"])[0][:500]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from cleancut.api.command_errors import read_command_error
 from cleancut.core.primitives.errors import Corrupt, TimedOut, from_reason
 
 CALL_S = 120.0
@@ -38,9 +39,13 @@ class Answer:
     def check(self) -> None:
         """Raises: the error that the command reports, unless it succeeded."""
         if self.exit_code:
+            error = read_command_error(self.err)
+            if error is not None:
+                kind = from_reason(error.reason)
+                raise kind(error.message, error.hint, exit_code=self.exit_code)
             told = dict(line.split(": ", 1) for line in self.err.splitlines() if ": " in line)
-            kind = from_reason(told.get("reason", ""))
             text = told.get("error") or self.err[-500:] or f"exit code {self.exit_code}"
+            kind = from_reason(told.get("reason", ""))
             raise kind(text, told.get("hint", ""), exit_code=self.exit_code)
 
 
