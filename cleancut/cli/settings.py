@@ -206,7 +206,10 @@ def _option(*flags: str, inner: bool, shown: bool = False, **rest: Any) -> click
 
 
 class Explained(click.Command):
-    """A command whose help ends with examples and the address of its page."""
+    """A command whose help is plain text, and ends with examples and the address of its page."""
+
+    def get_help(self, ctx: click.Context) -> str:
+        return super().get_help(ctx).replace("`", "'")
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         from cleancut.cli.examples import explained
