@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from cleancut.api.backups import Backup
 from cleancut.api.operations import Operation
+from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.states import State
 from cleancut.core.protocol.votes import CANCELLED
 
@@ -25,6 +26,7 @@ class Word(StrEnum):
     NEEDS_OPERATOR = "needs operator"
     DAMAGED = "damaged"
     CORRUPT = "corrupt"
+    IMPORTED = "imported"
 
 
 _WORDS = {
@@ -57,6 +59,9 @@ def state_of(operation: Operation) -> Word:
         return Word.CANCELED
     if word is Word.OK and isinstance(operation, Backup) and operation.missing:
         return Word.PARTIAL
+    evidence = operation.evidence if isinstance(operation, Backup) else None
+    if word is Word.OK and evidence and evidence.consistency is Consistency.IMPORTED:
+        return Word.IMPORTED
     return word
 
 

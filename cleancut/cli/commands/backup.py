@@ -9,6 +9,7 @@ import click
 
 from cleancut.cli.commands.backup_copy import copy
 from cleancut.cli.commands.backup_import import import_
+from cleancut.cli.commands.backup_list import list_
 from cleancut.cli.commands.backup_log import log
 from cleancut.cli.commands.backup_repair import repair
 from cleancut.cli.commands.check import check
@@ -23,16 +24,17 @@ from cleancut.cli.options import (
     collections_option,
     completed,
     confirm,
-    limit_option,
     request_id_option,
     timeout_option,
     wait_options,
     yes_option,
 )
-from cleancut.cli.render.output import emit, emit_many
-from cleancut.cli.settings import Noun, parse_duration, parse_term, settings_of
+from cleancut.cli.render.output import TABLES, emit
+from cleancut.cli.settings import Noun, Settings, parse_duration, parse_term, settings_of
+from cleancut.cli.terminal import write_out
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
 from cleancut.core.primitives.errors import NotFound, from_reason
+from cleancut.core.primitives.visible import visible
 from cleancut.core.protocol.bounds import MAX_ATTEMPTS
 from cleancut.core.protocol.states import State
 
@@ -142,34 +144,6 @@ def create(
         request_id=request_id,
     )
     return run_job(settings_of(context), job)
-
-
-@backup.command("list")
-@limit_option
-@click.option(
-    "--all",
-    "all_",
-    is_flag=True,
-    help="Also backups that failed or were canceled over 48 h ago, from the store's history.",
-)
-@click.pass_context
-def list_(context: click.Context, /, limit: int, all_: bool) -> None:
-    """List backups, newest first."""
-    from cleancut.cli import offline
-
-    settings = settings_of(context)
-    if settings.offline:
-        found = offline.list_backups(settings, limit)
-        if all_:
-            from cleancut.cli.offline_history import with_failed
-
-            found = with_failed(settings, found, limit)
-    else:
-        page = ask(settings, lambda client: client.list_backups(limit, with_history=all_))
-        found = list(page.backups)
-        if page.next_page_token:
-            say(f"only the newest {len(found)} are shown; use --limit to show more")
-    emit_many(settings.output, "backups", found)
 
 
 @backup.command()
@@ -317,8 +291,19 @@ def delete(context: click.Context, /, backup_id: str, yes: bool) -> None:
     """Delete a backup for good; a later gc run deletes the objects that only it needs."""
     settings = settings_of(context)
     confirm(f"delete backup {backup_id} for good", yes=yes)
-    emit(settings.output, "backup", ask(settings, lambda c: c.delete_backup(backup_id)))
+    gone = ask(settings, lambda c: c.delete_backup(backup_id))
+    answer(settings, gone, "is deleted")
     say("objects that only this backup needs are deleted by a later gc run")
+
+
+def answer(settings: Settings, value: Backup, line: str) -> None:
+    """What became of it in one line for people, the whole backup for programs."""
+    from cleancut.api.state_words import title_of
+
+    if settings.output in TABLES:
+        write_out(f"{visible(f'backup {title_of(value)} {line}')}\n")
+    else:
+        emit(settings.output, "backup", value)
 
 
 _label = click.option(
@@ -346,7 +331,8 @@ def hold(context: click.Context, /, backup_id: str, label: str, for_s: float | N
     """Keep a backup, whatever the retention rules, until it is released."""
     settings = settings_of(context)
     held = ask(settings, lambda c: c.hold_backup(backup_id, label, for_s or 0.0))
-    emit(settings.output, "backup", held)
+    labels = ", ".join(held.holds)
+    answer(settings, held, f"is held as {labels}")
 
 
 @backup.command()
@@ -356,7 +342,9 @@ def hold(context: click.Context, /, backup_id: str, label: str, for_s: float | N
 def release(context: click.Context, /, backup_id: str, label: str) -> None:
     """Release a hold, so that retention applies again."""
     settings = settings_of(context)
-    emit(settings.output, "backup", ask(settings, lambda c: c.release_backup(backup_id, label)))
+    free = ask(settings, lambda c: c.release_backup(backup_id, label))
+    rest = f"; still held as {', '.join(free.holds)}" if free.holds else ""
+    answer(settings, free, f"is not held as {label} any more{rest}")
 
 
 @backup.command()
@@ -380,6 +368,7 @@ def gc(context: click.Context, /, dry_run: bool, yes: bool) -> None:
     emit(settings.output, "gc", done)
 
 
+backup.add_command(list_)
 backup.add_command(check)
 backup.add_command(seed)
 backup.add_command(log)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.text import Text
 
 from cleancut.api.backups import (
     Backup,
@@ -19,10 +21,17 @@ from cleancut.api.drills import Drill
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.state_words import state_of, step_of
 from cleancut.api.verdicts import Verdict
-from cleancut.cli.render.grids import facts, grid, minute, size, some, troubles
+from cleancut.cli.render.grids import Columns, facts, grid, size, some, troubles
+from cleancut.cli.render.times import ago, clock
 from cleancut.core.protocol.states import IN_CATALOG
 from cleancut.core.verification.damage import DRILL, VERIFY, Level
 
+LIST_TITLES = (
+    *("BACKUP", "STATE", "AGE", "SIZE", "ADDED", "SCHEDULE", "CONSISTENCY", "COLLECTIONS"),
+    *("TAKEN AT", "ID"),
+)
+LIST_DROPPED = ("ID", "TAKEN AT", "COLLECTIONS", "CONSISTENCY", "SCHEDULE", "ADDED", "SIZE")
+"""Columns that a narrow terminal leaves out, the first to go first."""
 MOST_COLLECTIONS = 20
 _LEVELS = {"presence": "objects are present", "part": "part of the data", "all": "all data"}
 MOST_SHARDS = 24
@@ -30,19 +39,28 @@ MOST_SHARDS = 24
 
 
 def backup_list(backups: Sequence[Backup]) -> RenderableType:
-    return grid(
-        ("BACKUP", "STATE", "CUT AT", "CONSISTENCY", "SIZE", "COLLECTIONS"),
+    """What one types, and what one chooses by, first; see docs/reference/status.md."""
+    if not backups:
+        return Text("no backups: `cleancut backup create` makes one, a schedule makes them for you")
+    now_s = time.time()
+    return Columns(
+        LIST_TITLES,
         (
             (
                 one.epoch or one.id,
                 state_of(one),
-                minute(one.cut_at),
-                one.evidence.consistency if one.evidence else None,
+                ago(one.cut_at or one.ended_at or one.created_at, now_s),
                 None if one.seed else size(one.bytes.protected),
+                f"+{size(one.bytes.stored)}" if one.cut_at and not one.seed else None,
+                one.schedule,
+                one.evidence.consistency if one.evidence else None,
                 some(one.collections),
+                clock(one.cut_at),
+                one.id,
             )
             for one in backups
         ),
+        drop=LIST_DROPPED,
         fold=("COLLECTIONS",),
     )
 

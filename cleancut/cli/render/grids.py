@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from rich.cells import cell_len
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
@@ -16,6 +16,7 @@ from cleancut.api.operations import Operation
 from cleancut.core.primitives.visible import visible
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_WIDEST = 10_000
 _FOLDED = 10
 """The least width of a column whose text may go over several lines."""
 
@@ -66,6 +67,49 @@ def grid(
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))
     return table
+
+
+class Columns:
+    """A grid that leaves out columns where the terminal is too narrow for all.
+
+    `drop`: titles of those that may go, the first to go first; the others always stay.
+    """
+
+    def __init__(
+        self,
+        titles: Sequence[str],
+        rows: Iterable[Sequence[Any]],
+        *,
+        drop: Sequence[str],
+        fold: Collection[str] = (),
+    ) -> None:
+        self._titles, self._rows = tuple(titles), [tuple(row) for row in rows]
+        self._drop, self._fold = tuple(drop), fold
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self._fitting(console, options)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        least = Measurement.get(console, _unbounded(options), self._without(self._drop)).minimum
+        most = Measurement.get(console, _unbounded(options), self._without(())).maximum
+        return Measurement(least, max(least, most))
+
+    def _fitting(self, console: Console, options: ConsoleOptions) -> Table:
+        for number in range(len(self._drop)):
+            table = self._without(self._drop[:number])
+            if Measurement.get(console, _unbounded(options), table).minimum <= options.max_width:
+                return table
+        return self._without(self._drop)
+
+    def _without(self, titles: Sequence[str]) -> Table:
+        kept = [at for at, title in enumerate(self._titles) if title not in titles]
+        rows = [[row[at] for at in kept] for row in self._rows]
+        return grid([self._titles[at] for at in kept], rows, fold=self._fold)
+
+
+def _unbounded(options: ConsoleOptions) -> ConsoleOptions:
+    """To measure what a table needs, not what it gets."""
+    return options.update(width=_WIDEST)
 
 
 def facts(pairs: Iterable[tuple[str, Any]]) -> Table:
