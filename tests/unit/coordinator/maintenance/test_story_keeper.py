@@ -11,6 +11,7 @@ import structlog
 from msgspec.structs import replace
 
 from cleancut.api.interface import PageRequest
+from cleancut.core.auth.roles import Role
 from cleancut.core.maintenance.stories import KEPT_S, story_of
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import NotFound, Unavailable
@@ -22,7 +23,7 @@ from cleancut.core.protocol.states import OperationKind, State
 from cleancut.ports.coordination import Delete, Put
 from cleancut.repository.catalog import publish_group
 from cleancut.repository.history import list_stories, put_story, read_stories
-from cleancut.rpc.authentication import CALLER
+from cleancut.rpc.authentication import CALLER, Caller
 from cleancut.testing.memory_store import MemoryStore
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_operations
@@ -163,6 +164,6 @@ async def test_an_operation_names_the_client_that_asked_for_it() -> None:
     token = await lead(at)
     asked = partial(requests.record, at, token, OperationKind.BACKUP, request=BackupRequest())
     assert (await asked(request_id="by a schedule")).asked_by == ""
-    CALLER.set("ci")
+    CALLER.set(Caller("ci", "token", Role.OPERATOR))
     assert (await asked(request_id="by a client")).asked_by == "ci"
     assert (await asked(request_id="by a schedule")).asked_by == ""
