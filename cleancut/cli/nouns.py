@@ -44,7 +44,7 @@ NOUNS = {
     "alerts": Noun("monitoring:alerts", "Print the alerting rules of this version."),
     "archive": Noun("archive:archive", "Show the continuous archive of the shards' logs."),
     "backup": Noun("backup:backup", "Create, show, verify and delete backups."),
-    "cluster": Noun("cluster:cluster", "Show the cluster, rebalance its shards, and remove peers."),
+    "cluster": Noun("cluster:cluster", "Rebalance shards, remove peers, and limit agents."),
     "completion": Noun(
         "version:completion", 'Print a completion script: `eval "$(cleancut completion bash)"`.'
     ),
@@ -69,6 +69,10 @@ NOUNS = {
     "schedule": Noun("schedule:schedule", "Show, trigger, pause and resume schedules."),
     "solo": Noun(
         "solo:solo", "Back up a Qdrant of one node, on a schedule too: one process, no etcd."
+    ),
+    "status": Noun(
+        "status:status",
+        "Say whether each collection has a recent whole backup, then what runs and what is wrong.",
     ),
     "token": Noun("token:token", "Create bearer tokens for the coordinators' --tokens-file."),
     "version": Noun(
