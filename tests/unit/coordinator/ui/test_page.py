@@ -107,6 +107,8 @@ def test_a_browser_is_allowed_nothing_but_what_the_page_itself_serves() -> None:
             assert "unsafe" not in policy
             assert headers["X-Content-Type-Options"] == "nosniff"
             assert "aiohttp" not in headers["Server"]
+        packed = await call("/static/page.css", headers={"Accept-Encoding": "gzip"})
+        assert packed.headers["Content-Encoding"] == "gzip"
 
     ask(OPEN, scenario)
 
