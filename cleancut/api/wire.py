@@ -39,6 +39,8 @@ def from_response(response: Message, kind: type[S]) -> S:
 def new_message(kind: type[M], **fields: Any) -> M:
     """A message of class `kind` with these fields. Raises: Invalid, for a value that its field
     cannot hold, such as a number out of range or text that is not UTF-8."""
+    for name, value in fields.items():
+        _check_many(kind.DESCRIPTOR.fields_by_name[name], value)
     try:
         return kind(**fields)
     except (ValueError, TypeError):
@@ -92,6 +94,7 @@ def _scalar(field: FieldDescriptor, value: Any) -> Any:
 def _set(message: Any, field: FieldDescriptor, value: Any) -> None:
     if value is None:
         return
+    _check_many(field, value)
     if field.is_repeated:
         if field.message_type is None:
             getattr(message, field.name).extend(value)
@@ -106,6 +109,15 @@ def _set(message: Any, field: FieldDescriptor, value: Any) -> None:
         target = getattr(message, field.name)
         target.SetInParent()
         _fill(target, value)
+
+
+def _check_many(field: Any, value: Any) -> None:
+    """Raises: Invalid, for text where several values belong: it would be taken letter by letter."""
+    if field.is_repeated and isinstance(value, str | bytes):
+        raise Invalid(
+            f"invalid {field.name.replace('_', ' ')} {value!r}: a sequence is expected",
+            f"write ({value!r},) for one",
+        )
 
 
 def _fill(target: Any, value: ApiValue) -> None:

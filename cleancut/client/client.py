@@ -22,6 +22,7 @@ from cleancut.api.schedules import Schedule, ScheduleList
 from cleancut.api.values import ApiValue
 from cleancut.api.wire import from_message, from_response, new_message, to_message
 from cleancut.client.connection import CALL_S, Link, Method
+from cleancut.client.waiting import last_of, new_id
 from cleancut.core.protocol.requests import BackupRequest, ImportRequest, SeedRequest
 from cleancut.runtime.tls import Tls
 from cleancut.v1 import backup_pb2 as backups
@@ -45,6 +46,9 @@ MARK_S = 30.0
 GC_S = 3600.0
 DEEP_S = 24 * 3600.0
 """Bound of a gc run, which goes over all of a store."""
+WHOLE = BackupRequest()
+"""All collections, by the coordinator's settings."""
+SEED = SeedRequest()
 ALL = RestoreOptions()
 """The whole group, under its own names."""
 EVEN = RebalanceOptions()
@@ -54,7 +58,8 @@ EVEN = RebalanceOptions()
 class Client:
     """A cluster's coordinators as one. Use it as an async context manager.
 
-    Backups are named by id or by the number of an epoch.
+    Backups are named by id or by the number of an epoch. What is started has a `request_id`: a
+    repeat with the same one starts nothing new; without one it is a random one for each call.
     Raises: all calls raise kinds of `cleancut.core.primitives.errors`; Unavailable if no
     coordinator answers.
     Limits: a unary call takes at most `timeout_s` for each coordinator. `token_file`: holds a token
@@ -77,11 +82,11 @@ class Client:
     async def __aexit__(self, *_exc: object) -> None:
         await self._link.close()
 
-    async def create_backup(self, request: BackupRequest, request_id: str) -> Backup:
+    async def create_backup(self, request: BackupRequest = WHOLE, request_id: str = "") -> Backup:
         """The backup that was started. Order: repeatable with the same `request_id`."""
         message = new_message(
             backups.CreateBackupRequest,
-            request_id=request_id,
+            request_id=request_id or new_id(),
             collections=request.collections,
             allow_empty=request.allow_empty,
             require_point_in_time=request.require_point_in_time,
@@ -95,22 +100,30 @@ class Client:
         )
         return await self._one(lambda c: BackupServiceStub(c).CreateBackup, message, Backup)
 
-    async def seed_backup(self, request: SeedRequest, request_id: str) -> Backup:
+    async def create_and_wait(
+        self, request: BackupRequest = WHOLE, request_id: str = "", *, timeout_s: float = DEEP_S
+    ) -> Backup:
+        """The committed backup. Raises: the kind of its error, if it ended otherwise; TimedOut, if
+        it continues after `timeout_s`."""
+        started = await self.create_backup(request, request_id)
+        return await last_of(self.watch_backup(started.id), started, timeout_s)
+
+    async def seed_backup(self, request: SeedRequest = SEED, request_id: str = "") -> Backup:
         """The seed that was started. Order: as `create_backup`."""
         message = new_message(
             backups.SeedBackupRequest,
-            request_id=request_id,
+            request_id=request_id or new_id(),
             collections=request.collections,
             streams=request.streams,
             attempts=request.attempts,
         )
         return await self._one(lambda c: BackupServiceStub(c).SeedBackup, message, Backup)
 
-    async def import_backup(self, request: ImportRequest, request_id: str) -> Backup:
+    async def import_backup(self, request: ImportRequest, request_id: str = "") -> Backup:
         """The import that was started, of what a command has stored. Order: as `create_backup`."""
         message = new_message(
             backups.ImportBackupRequest,
-            request_id=request_id,
+            request_id=request_id or new_id(),
             import_id=request.import_id,
             draft=request.draft,
             collection=request.collection,
@@ -197,9 +210,11 @@ class Client:
         answer = await self._link.call(lambda c: ScheduleServiceStub(c).ListSchedules, message)
         return from_message(answer, ScheduleList)
 
-    async def trigger_schedule(self, name: str, request_id: str) -> Backup:
+    async def trigger_schedule(self, name: str, request_id: str = "") -> Backup:
         """The backup that was started. Order: repeatable with the same `request_id`."""
-        message = new_message(schedules.TriggerScheduleRequest, name=name, request_id=request_id)
+        message = new_message(
+            schedules.TriggerScheduleRequest, name=name, request_id=request_id or new_id()
+        )
         return await self._one(lambda c: ScheduleServiceStub(c).TriggerSchedule, message, Backup)
 
     async def pause_schedule(self, name: str) -> Schedule:
@@ -231,20 +246,32 @@ class Client:
     async def start_restore(
         self,
         backup: str,
-        request_id: str,
+        request_id: str = "",
         options: RestoreOptions = ALL,
         plan_digest: str = "",
     ) -> Restore:
         """The restore that was started: the caller has read the plan and means it."""
         message = new_message(
             restores.StartRestoreRequest,
-            request_id=request_id,
+            request_id=request_id or new_id(),
             backup_id=backup,
             options=to_message(options, restores.RestoreOptions),
             confirmed=True,
             plan_digest=plan_digest,
         )
         return await self._one(lambda c: RestoreServiceStub(c).StartRestore, message, Restore)
+
+    async def restore_and_wait(
+        self,
+        backup: str,
+        options: RestoreOptions = ALL,
+        request_id: str = "",
+        *,
+        timeout_s: float = DEEP_S,
+    ) -> Restore:
+        """The restore that is done. Raises: as `create_and_wait`."""
+        started = await self.start_restore(backup, request_id, options)
+        return await last_of(self.watch_restore(started.id), started, timeout_s)
 
     async def get_restore(self, name: str) -> Restore:
         message = new_message(restores.GetRestoreRequest, id=name)
@@ -284,12 +311,12 @@ class Client:
         )
 
     async def start_rebalance(
-        self, request_id: str, options: RebalanceOptions = EVEN, plan_digest: str = ""
+        self, request_id: str = "", options: RebalanceOptions = EVEN, plan_digest: str = ""
     ) -> Rebalance:
         """The rebalance that was started: the caller has read the plan and means it."""
         message = new_message(
             rebalances.StartRebalanceRequest,
-            request_id=request_id,
+            request_id=request_id or new_id(),
             options=to_message(options, rebalances.RebalanceOptions),
             confirmed=True,
             plan_digest=plan_digest,
@@ -334,7 +361,7 @@ class Client:
         """The reshard that was started: the caller has read the plan and means it."""
         message = new_message(
             reshards.StartReshardRequest,
-            request_id=request_id,
+            request_id=request_id or new_id(),
             options=to_message(options, reshards.ReshardOptions),
             confirmed=True,
             plan_digest=plan_digest,
@@ -382,8 +409,8 @@ class Client:
             lambda c: ClusterServiceStub(c).UpdateAgentSettings, message, AgentSettings
         )
 
-    async def adopt(self, request_id: str) -> Identity:
-        message = new_message(cluster.AdoptRequest, request_id=request_id)
+    async def adopt(self, request_id: str = "") -> Identity:
+        message = new_message(cluster.AdoptRequest, request_id=request_id or new_id())
         return await self._one(lambda c: ClusterServiceStub(c).Adopt, message, Identity)
 
     async def diagnose(self) -> Diagnosis:

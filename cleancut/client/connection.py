@@ -68,6 +68,11 @@ class Link:
         timeout_s: float,
         token_file: Path | None = None,
     ) -> None:
+        if isinstance(addresses, str):
+            raise Invalid(
+                f"invalid addresses {addresses!r}: a sequence is expected",
+                f"write [{addresses!r}] for one",
+            )
         if not addresses or len(addresses) > MAX_ADDRESSES:
             raise Invalid(f"1 to {MAX_ADDRESSES} coordinator addresses are needed")
         self._addresses = list(addresses)

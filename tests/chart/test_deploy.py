@@ -4,6 +4,7 @@ judged without a container runtime and without systemd."""
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from cleancut_coordinator.main import check_settings, rules_of
 from cleancut_coordinator.main import cli as coordinator
 from cleancut_solo.main import cli as solo
 from tests.chart.rendering import ROOT
+from tests.tidy.command_lines import parse
 
 DEPLOY = ROOT / "deploy"
 COMPOSE = sorted(DEPLOY.glob("compose*.yaml"))
@@ -32,6 +34,17 @@ PROGRAMS = {
     "cleancut solo": solo,
 }
 STORE = "s3://backups/qdrant"
+
+
+def test_the_rehearsal_is_a_script_whose_commands_exist() -> None:
+    script = DEPLOY / "rehearse.sh"
+    subprocess.run(["sh", "-n", script], check=True)
+    lines = re.findall(
+        r"^(?:env .*? )?cleancut (.*?)(?: \|\|.*)?$", script.read_text(), re.MULTILINE
+    )
+    assert len(lines) == 5
+    for line in lines:
+        parse(shlex.split(line.replace("$store", STORE).replace("$from", "prod")))
 
 
 def composed(path: Path) -> Any:

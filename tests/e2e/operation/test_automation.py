@@ -49,8 +49,9 @@ def ran(world: World, *words: str) -> str:
 
 
 def test_the_python_programs(world: World) -> None:
-    blocking, looping = examples("python")
-    assert ran(world, sys.executable, "-c", blocking).splitlines()[-1].startswith("COMMITTED ")
+    waiting, watching, looping = examples("python")
+    assert " COMMITTED " in ran(world, sys.executable, "-c", waiting)
+    assert ran(world, sys.executable, "-c", watching).splitlines()[-1].startswith("COMMITTED ")
     listed = ran(world, sys.executable, "-c", looping).splitlines()
     assert listed[0].startswith("coordinator-1 ['agent-")
     assert " COMMITTED " in listed[1]

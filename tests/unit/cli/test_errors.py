@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from cleancut.api.command_errors import read_command_error
+from cleancut.api.values import CommandError
 from cleancut.cli.exit_codes import Exit
 from cleancut.cli.main import run
 from cleancut.cli.terminal import asked_output
@@ -95,3 +97,11 @@ def test_people_get_text(capfd: pytest.CaptureFixture[str]) -> None:
 )
 def test_the_last_flag_beats_the_environment(line: str, asked: str) -> None:
     assert asked_output(line.split(), {"CLEANCUT_OUTPUT": "name"}) == asked
+
+
+def test_the_error_is_found_between_other_lines() -> None:
+    """As the coordinator reads what a verification that it started has printed."""
+    line = '{"schema":1,"error":{"code":9,"message":"m","hint":"h","reason":"CORRUPT"}}'
+    found = read_command_error(f"backup #1: running\n{line}\nnote: more\n")
+    assert found == CommandError(9, "m", "h", "CORRUPT")
+    assert read_command_error("backup #1: running\n{}\n") is None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from cleancut.api.values import OperationError
+from cleancut.api.command_errors import read_command_error
+from cleancut.api.values import CommandError, OperationError
 from cleancut.cli.exit_codes import Exit
 from cleancut.core.protocol.states import State
 from cleancut.rpc.server import Listen
@@ -189,9 +190,9 @@ def test_a_failed_backup_is_printed_whole_and_exits_by_its_reason(reason: str, c
             ran = await cleancut("--coordinator", address, "backup", "create", "-o", "json")
         assert ran.code == code
         assert ran.json()["backup"]["error"]["reason"] == reason
-        assert f"reason: {reason}" in ran.err
-        assert "hint: do that" in ran.err
-        assert "it failed so" in ran.err
+        assert read_command_error(ran.err) == CommandError(
+            code, "backup #1: aborted: it failed so", "do that", reason
+        )
 
     run(scenario())
 
