@@ -16,8 +16,10 @@ Written by `make docs` from the program itself; change it there.
 
 Data goes to stdout, everything for people to stderr. The flags of `cleancut` itself are accepted
 after the verb too. Settings: flag, then environment (`CLEANCUT_*`), then the TOML file.
-`backup list`, `show` and `extract` read a store alone when `--store` and `--cluster` are given
-and no `--coordinator` is.
+A flag beats the environment: with `--store` a command reads the store, even if the environment
+names a coordinator, and says so; both flags together are refused, except by commands that need
+both. `--cluster` is needed only for a store that holds several clusters: `cluster list` names them.
+With `-o json` an error is one line of JSON on stderr ([schema](schemas/error.json)).
 """
 
 

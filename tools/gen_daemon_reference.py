@@ -94,6 +94,7 @@ _MEANINGS: Mapping[str, Mapping[str, str]] = {
         "percent": "Per cent of the data that a verification, or a copy afterwards, reads.",
         "shards": "Shards that a drill opens; 0: all.",
         "to": "Store that a copy goes to: NAME of a `[store.NAME]`.",
+        "max_age": "Age at which its newest result is too old; 0: 1.5 times its longest gap.",
     },
     "[store.NAME]": {
         "url": "URL of the store; `profile=` in it chooses credentials of their own.",

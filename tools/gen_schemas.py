@@ -15,7 +15,6 @@ from cleancut.api.archive import Archive, ArchiveMark, LogPage
 from cleancut.api.backups import Backup, Evidence
 from cleancut.api.cluster import (
     AgentSettings,
-    ClusterStatus,
     DoctorFinding,
     ForgottenPeer,
     Identity,
@@ -30,6 +29,7 @@ from cleancut.api.reshards import Reshard, ReshardPlan
 from cleancut.api.restores import Restore, RestorePlan
 from cleancut.api.schedules import Schedule
 from cleancut.api.searches import SearchAnswer
+from cleancut.api.status import Status
 from cleancut.api.undeletes import Undelete
 from cleancut.api.values import SCHEMA, CommandError
 from cleancut.api.verdicts import Verdict
@@ -59,7 +59,7 @@ DOCUMENTS: dict[str, tuple[str, Any]] = {
     "reshard-plan": ("plan", ReshardPlan),
     "schedule": ("schedule", Schedule),
     "schedules": ("schedules", list[Schedule]),
-    "cluster": ("cluster", ClusterStatus),
+    "status": ("status", Status),
     "identity": ("identity", Identity),
     "settings": ("settings", AgentSettings),
     "log": ("log", LogPage),

@@ -16,6 +16,7 @@ from cleancut.api.archive import Archive, ArchiveMark, LogPage, LogQuery
 from cleancut.api.backups import Backup, BackupPage
 from cleancut.api.cluster import AgentSettings, ClusterStatus, Diagnosis, ForgottenPeer, Identity
 from cleancut.api.garbage import GarbageCollection
+from cleancut.api.protection import Protection
 from cleancut.api.rebalances import Rebalance, RebalanceOptions, RebalancePage, RebalancePlan
 from cleancut.api.repairs import Repair
 from cleancut.api.reshards import Reshard, ReshardOptions, ReshardPage, ReshardPlan
@@ -185,6 +186,10 @@ class ClusterApi(Protocol):
     """The cluster itself, and the settings of its agents."""
 
     async def cluster_status(self) -> ClusterStatus: ...
+
+    async def protection(self) -> Protection:
+        """Whether each collection has a whole, undamaged backup that is young enough."""
+        ...
 
     async def agent_settings(self) -> AgentSettings: ...
 

@@ -27,7 +27,8 @@ class Schedule(ApiValue, frozen=True):
     if that is None; `last_state` is None once etcd has forgotten the operation. `skipped_at`: the
     newest time for which none was started, and why. `do`: backup | verify | drill | copy; `to`: the
     store that a copy goes to. `percent`, `shards`: how much of the newest backup is verified or
-    drilled; `last_outcome` of that: "good", "under way", or what is wrong.
+    drilled; `last_outcome` of that: "good", "under way", or what is wrong. `max_age_s`: how old its
+    newest result may be; 0: no limit.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Schedule(ApiValue, frozen=True):
     shards: int = 0
     last_outcome: str = ""
     to: str = ""
+    max_age_s: float = 0.0
 
 
 class ScheduleList(ApiValue, frozen=True):

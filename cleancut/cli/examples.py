@@ -119,7 +119,10 @@ _EXPLAINED = {
         (f"{_STORE} backup verify 17", f"{_STORE} backup verify latest --read-data 10"),
     ),
     "backup watch": Explained("how-to/backup", ("cleancut backup watch 17",)),
-    "cluster": Explained("how-to/doctor", ("cleancut cluster status", f"{_STORE} cluster list")),
+    "status": Explained(
+        "reference/status", ("cleancut status", "cleancut status -o wide", f"{_STORE} status")
+    ),
+    "cluster": Explained("how-to/doctor", (f"{_STORE} cluster list",)),
     "cluster forget-peer": Explained("how-to/doctor", ("cleancut cluster forget-peer 4711",)),
     "cluster list": Explained("how-to/disaster-recovery", (f"{_STORE} cluster list",)),
     "cluster rebalance": Explained(
@@ -128,9 +131,6 @@ _EXPLAINED = {
     "cluster settings": Explained(
         "how-to/backup",
         ("cleancut cluster settings", "cleancut cluster settings --upload-rate 50MiB"),
-    ),
-    "cluster status": Explained(
-        "how-to/doctor", ("cleancut cluster status", "cleancut cluster status -o json")
     ),
     "completion": Explained(
         "reference/cli",

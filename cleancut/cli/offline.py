@@ -240,7 +240,7 @@ def _with_opened(settings: Settings, act: Callable[[Store], Awaitable[T]]) -> T:
     if not url:
         raise Invalid(
             "this command needs --store URL",
-            "give it as a flag, or as CLEANCUT_STORE; `cleancut cluster status` shows it",
+            "give it as a flag, or as CLEANCUT_STORE; `cleancut status` shows it",
         )
     if settings.ignores_coordinator and not errors_are_json():
         say("note: this reads the store that --store names, and asks no coordinator")

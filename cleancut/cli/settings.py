@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cleancut.runtime.tls import Tls
     from cleancut.store.key_source import KeySource
 
-FORMATS = ("table", "json", "yaml", "name")
+FORMATS = ("table", "wide", "json", "ndjson", "yaml", "name")
 DEFAULT_COORDINATOR = "127.0.0.1:7400"
 
 
@@ -137,8 +137,8 @@ class Settings:
         if not self.store or not self.cluster:
             raise Invalid(
                 f"this command needs {' and '.join(missing)}",
-                "give them as flags, or as CLEANCUT_STORE and CLEANCUT_CLUSTER; `cleancut cluster"
-                " status` shows both",
+                "give them as flags, or as CLEANCUT_STORE and CLEANCUT_CLUSTER; `cleancut status`"
+                " shows both",
             )
         return self.store, parse_cluster(self.cluster)
 
@@ -206,7 +206,10 @@ def _option(*flags: str, inner: bool, shown: bool = False, **rest: Any) -> click
 
 
 class Explained(click.Command):
-    """A command whose help ends with examples and the address of its page."""
+    """A command whose help is plain text, and ends with examples and the address of its page."""
+
+    def get_help(self, ctx: click.Context) -> str:
+        return super().get_help(ctx).replace("`", "'")
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         from cleancut.cli.examples import explained

@@ -14,6 +14,7 @@ from cleancut.api.backups import Backup, BackupPage
 from cleancut.api.cluster import AgentSettings, ClusterStatus, Diagnosis, ForgottenPeer, Identity
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.operations import is_over
+from cleancut.api.protection import Protection
 from cleancut.api.rebalances import Rebalance, RebalanceOptions, RebalancePage, RebalancePlan
 from cleancut.api.repairs import Repair
 from cleancut.api.reshards import Reshard, ReshardOptions, ReshardPage, ReshardPlan
@@ -394,6 +395,10 @@ class Client:
     async def cluster_status(self) -> ClusterStatus:
         message = cluster.GetStatusRequest()
         return await self._one(lambda c: ClusterServiceStub(c).GetStatus, message, ClusterStatus)
+
+    async def protection(self) -> Protection:
+        message = cluster.GetProtectionRequest()
+        return await self._one(lambda c: ClusterServiceStub(c).GetProtection, message, Protection)
 
     async def agent_settings(self) -> AgentSettings:
         message = cluster.GetAgentSettingsRequest()

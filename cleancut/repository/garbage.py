@@ -42,7 +42,7 @@ HOLD_MARGIN_S = 3600.0
 MAX_READ = 2000
 """Recipes that are read to say what one deletion frees."""
 _AT_ONCE = 8
-_PART = 256
+_PART = 64
 
 
 class StoredGarbageList(NamedTuple):
@@ -111,6 +111,7 @@ class ReferencedNames:
     def __init__(self, store: Store, paths: Paths) -> None:
         self._store, self._paths = store, paths
         self._groups: dict[Epoch, KnownGroup] = {}
+        self._read: dict[Epoch, KnownGroup] = {}
         self._newest = Epoch(0)
         self._gone: dict[Epoch, float] = {}
         self._named: dict[str, tuple[str, ...]] = {}
@@ -126,6 +127,7 @@ class ReferencedNames:
         for epoch in sorted(epochs.gone - self._gone.keys()):
             self._gone[epoch] = await self._deleted_s(epoch)
         self._groups, self._unreadable = await self._known(epochs.groups)
+        self._read = {}
         damage = await read_damage(self._store, self._paths)
         found = {}
         for epoch, one in self._groups.items():
@@ -139,13 +141,13 @@ class ReferencedNames:
         epochs = await read_epochs(self._store, self._paths)
         return len(set(epochs.groups) - self._groups.keys())
 
-    async def freed_by(self, epoch: Epoch) -> int | None:
+    async def freed_by(self, epoch: Epoch, limit: int = MAX_READ) -> int | None:
         """The bytes of packs that this group alone names: what its deletion frees. None, if
-        something that any group names cannot be read, or there are too many groups to read them
-        all for this. Order: after `groups`. Raises: what the store does."""
+        something that any group names cannot be read, or more than `limit` recipes would have to
+        be read. Order: after `groups`. Raises: what the store does."""
         mine = self._groups.get(epoch)
         unknown = {d for one in self._groups.values() for d in one.recipes} - self._named.keys()
-        if mine is None or self._unreadable or len(unknown) > MAX_READ:
+        if mine is None or self._unreadable or len(unknown) > limit:
             return None
         if await self._read_recipes({d for one in self._groups.values() for d in one.recipes}):
             return None
@@ -249,15 +251,15 @@ class ReferencedNames:
         return live
 
     async def _known(self, epochs: Sequence[Epoch]) -> _Known:
-        new = [epoch for epoch in epochs if epoch not in self._groups]
-        found = dict(self._groups)
+        new = [epoch for epoch in epochs if epoch not in self._groups | self._read]
+        found = self._groups | self._read
         unreadable: dict[Epoch, frozenset[str] | None] = {}
         for start in range(0, len(new), _PART):
             part = new[start : start + _PART]
             reads = [partial(self._read_group, epoch) for epoch in part]
             for epoch, one in zip(part, await run_all(reads, _AT_ONCE), strict=True):
                 if isinstance(one, KnownGroup):
-                    found[epoch] = one
+                    found[epoch] = self._read[epoch] = one  # also if this is broken off
                 else:
                     unreadable[epoch] = one
         return _Known({epoch: found[epoch] for epoch in epochs if epoch in found}, unreadable)

@@ -8,6 +8,7 @@ Source: decision D25
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -31,8 +32,18 @@ from cleancut.runtime.addresses import is_loopback
 from cleancut.runtime.tls import Tls
 from cleancut.runtime.watched_files import WatchedFiles
 
+_SETTLED = frozenset(
+    {
+        grpc.ChannelConnectivity.READY,
+        grpc.ChannelConnectivity.TRANSIENT_FAILURE,
+        grpc.ChannelConnectivity.SHUTDOWN,
+    }
+)
 HEADER = "cleancut-forwarded-bin"
 """Metadata of a forwarded call: a signature, then the `ForwardedCall` that it is of."""
+
+CONNECT_S = 3.0
+"""How long a leader may take to accept a connection; then the caller gets its address instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +84,7 @@ class Forwarding:
     members: Members
     tls: Tls | None = None
     open: bool = False
+    connect_s: float = CONNECT_S
     _key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
     _channel: tuple[object, grpc.aio.Channel] | None = None
 
@@ -115,6 +127,8 @@ class Forwarding:
             )
             channel = await self._channel_to(route)
         except CleancutError:
+            return None
+        if not await _is_connected(channel, min(left_s or self.connect_s, self.connect_s)):
             return None
         ask = channel.unary_unary(method, request_serializer=type(request).SerializeToString)
         stated = encode(call)
@@ -178,6 +192,17 @@ class Forwarding:
             channel = grpc.aio.secure_channel(route.address, credentials, options=(*OPTIONS, name))
         self._channel = wanted, channel
         return channel
+
+
+async def _is_connected(channel: grpc.aio.Channel, bound_s: float) -> bool:
+    """Whether the other side accepts calls. Limits: `bound_s`."""
+    try:
+        async with asyncio.timeout(bound_s):
+            while (state := channel.get_state(try_to_connect=True)) not in _SETTLED:
+                await channel.wait_for_state_change(state)
+    except TimeoutError:
+        return False
+    return state is grpc.ChannelConnectivity.READY
 
 
 def _name_in(certificate: str) -> str:

@@ -24,9 +24,7 @@ from cleancut.api.archive import (
 from cleancut.api.backups import Backup, BackupBytes, BackupPage, Evidence, Seed, ShardEvidence
 from cleancut.api.cluster import (
     AgentSettings,
-    AgentStatus,
     ClusterStatus,
-    CoordinatorStatus,
     Diagnosis,
     DoctorFinding,
     ForgottenPeer,
@@ -38,6 +36,7 @@ from cleancut.api.cluster import (
 from cleancut.api.garbage import ExpiredBackup, GarbageCollection
 from cleancut.api.interface import Api, PageRequest
 from cleancut.api.operations import is_over
+from cleancut.api.protection import Protection
 from cleancut.api.repairs import Repair
 from cleancut.api.restores import (
     PlannedCollection,
@@ -56,6 +55,7 @@ from cleancut.core.protocol.requests import BackupRequest, ImportRequest, SeedRe
 from cleancut.core.protocol.states import State
 from cleancut.testing.memory_rebalances import MemoryRebalances
 from cleancut.testing.memory_reshards import MemoryReshards
+from cleancut.testing.memory_status import AGENTS, COORDINATORS, PROTECTED
 
 Op = TypeVar("Op", Backup, Restore)
 
@@ -125,6 +125,7 @@ class MemoryApi:
     reshards: MemoryReshards = field(default_factory=MemoryReshards)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     owned: bool = False
+    protected: Protection = PROTECTED
     findings: tuple[DoctorFinding, ...] = ()
     paused: bool = False
     settings: AgentSettings = SETTINGS
@@ -302,12 +303,15 @@ class MemoryApi:
         return ClusterStatus(
             cluster="main",
             leader="co-0",
-            coordinators=(CoordinatorStatus(name="co-0", leader=True, version="0.1.0"),),
-            agents=(AgentStatus(name="node-0", peer_id=7, qdrant_version="1.18.3"),),
+            coordinators=COORDINATORS,
+            agents=AGENTS,
             open_operation=OpenOperation(id=running[0].id, kind="backup") if running else None,
             store=StoreStatus(url="file:///backups", reachable=True, backups=len(self.backups)),
             identity=self._identity(),
         )
+
+    async def protection(self) -> Protection:
+        return self.protected
 
     async def delete_backup(self, name: str) -> Backup:
         backup = await self.get_backup(name)

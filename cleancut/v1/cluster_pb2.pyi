@@ -1,3 +1,6 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -5,6 +8,80 @@ from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class RestoreTest(_message.Message):
+    __slots__ = ("kind", "at", "backup")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    BACKUP_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    at: _timestamp_pb2.Timestamp
+    backup: int
+    def __init__(self, kind: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., backup: _Optional[int] = ...) -> None: ...
+
+class CollectionProtection(_message.Message):
+    __slots__ = ("name", "protected", "backup", "cut_at", "age_s", "limit_s", "schedule", "excluded", "damaged")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PROTECTED_FIELD_NUMBER: _ClassVar[int]
+    BACKUP_FIELD_NUMBER: _ClassVar[int]
+    CUT_AT_FIELD_NUMBER: _ClassVar[int]
+    AGE_S_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_S_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULE_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDED_FIELD_NUMBER: _ClassVar[int]
+    DAMAGED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    protected: bool
+    backup: int
+    cut_at: _timestamp_pb2.Timestamp
+    age_s: float
+    limit_s: float
+    schedule: str
+    excluded: bool
+    damaged: bool
+    def __init__(self, name: _Optional[str] = ..., protected: _Optional[bool] = ..., backup: _Optional[int] = ..., cut_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., age_s: _Optional[float] = ..., limit_s: _Optional[float] = ..., schedule: _Optional[str] = ..., excluded: _Optional[bool] = ..., damaged: _Optional[bool] = ...) -> None: ...
+
+class NewestBackup(_message.Message):
+    __slots__ = ("backup", "cut_at", "age_s", "limit_s", "schedule")
+    BACKUP_FIELD_NUMBER: _ClassVar[int]
+    CUT_AT_FIELD_NUMBER: _ClassVar[int]
+    AGE_S_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_S_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULE_FIELD_NUMBER: _ClassVar[int]
+    backup: int
+    cut_at: _timestamp_pb2.Timestamp
+    age_s: float
+    limit_s: float
+    schedule: str
+    def __init__(self, backup: _Optional[int] = ..., cut_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., age_s: _Optional[float] = ..., limit_s: _Optional[float] = ..., schedule: _Optional[str] = ...) -> None: ...
+
+class Protection(_message.Message):
+    __slots__ = ("protected", "reason", "summary", "collections", "newest", "last_restore_test", "known")
+    PROTECTED_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
+    NEWEST_FIELD_NUMBER: _ClassVar[int]
+    LAST_RESTORE_TEST_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
+    protected: bool
+    reason: str
+    summary: str
+    collections: _containers.RepeatedCompositeFieldContainer[CollectionProtection]
+    newest: NewestBackup
+    last_restore_test: RestoreTest
+    known: bool
+    def __init__(self, protected: _Optional[bool] = ..., reason: _Optional[str] = ..., summary: _Optional[str] = ..., collections: _Optional[_Iterable[_Union[CollectionProtection, _Mapping]]] = ..., newest: _Optional[_Union[NewestBackup, _Mapping]] = ..., last_restore_test: _Optional[_Union[RestoreTest, _Mapping]] = ..., known: _Optional[bool] = ...) -> None: ...
+
+class GetProtectionRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetProtectionResponse(_message.Message):
+    __slots__ = ("protection",)
+    PROTECTION_FIELD_NUMBER: _ClassVar[int]
+    protection: Protection
+    def __init__(self, protection: _Optional[_Union[Protection, _Mapping]] = ...) -> None: ...
 
 class CoordinatorStatus(_message.Message):
     __slots__ = ("name", "address", "leader", "version")

@@ -59,6 +59,11 @@ class ClusterServiceStub:
                 request_serializer=cleancut_dot_v1_dot_cluster__pb2.DiagnoseRequest.SerializeToString,
                 response_deserializer=cleancut_dot_v1_dot_cluster__pb2.DiagnoseResponse.FromString,
                 _registered_method=True)
+        self.GetProtection = channel.unary_unary(
+                '/cleancut.v1.ClusterService/GetProtection',
+                request_serializer=cleancut_dot_v1_dot_cluster__pb2.GetProtectionRequest.SerializeToString,
+                response_deserializer=cleancut_dot_v1_dot_cluster__pb2.GetProtectionResponse.FromString,
+                _registered_method=True)
         self.GetArchive = channel.unary_unary(
                 '/cleancut.v1.ClusterService/GetArchive',
                 request_serializer=cleancut_dot_v1_dot_cluster__pb2.GetArchiveRequest.SerializeToString,
@@ -114,6 +119,13 @@ class ClusterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetProtection(self, request, context):
+        """Whether each collection has a whole, undamaged backup that is young enough. Any coordinator answers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetArchive(self, request, context):
         """What of each shard's log is archived, and what may be lost now.
         """
@@ -162,6 +174,11 @@ def add_ClusterServiceServicer_to_server(servicer, server):
                     servicer.Diagnose,
                     request_deserializer=cleancut_dot_v1_dot_cluster__pb2.DiagnoseRequest.FromString,
                     response_serializer=cleancut_dot_v1_dot_cluster__pb2.DiagnoseResponse.SerializeToString,
+            ),
+            'GetProtection': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProtection,
+                    request_deserializer=cleancut_dot_v1_dot_cluster__pb2.GetProtectionRequest.FromString,
+                    response_serializer=cleancut_dot_v1_dot_cluster__pb2.GetProtectionResponse.SerializeToString,
             ),
             'GetArchive': grpc.unary_unary_rpc_method_handler(
                     servicer.GetArchive,
@@ -314,6 +331,33 @@ class ClusterService:
             '/cleancut.v1.ClusterService/Diagnose',
             cleancut_dot_v1_dot_cluster__pb2.DiagnoseRequest.SerializeToString,
             cleancut_dot_v1_dot_cluster__pb2.DiagnoseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProtection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cleancut.v1.ClusterService/GetProtection',
+            cleancut_dot_v1_dot_cluster__pb2.GetProtectionRequest.SerializeToString,
+            cleancut_dot_v1_dot_cluster__pb2.GetProtectionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,7 +35,7 @@ def test_a_second_installation_touches_nothing(launch: Launch) -> None:
         refused(world.cleancut(*command), 4, "another installation", "'staging' (abababab)")
     found = world.cleancut("doctor")
     assert "another installation" in found.out
-    warnings = world.ok("cluster", "cluster", "status")["warnings"]
+    warnings = world.ok("status", "status")["warnings"]
     assert any("another installation" in text for text in warnings), warnings
     assert world.cleancut("adopt", "--yes").exit_code == 0
     world.back_up()

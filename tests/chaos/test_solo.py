@@ -178,7 +178,7 @@ async def refused_then_adopted(solo: Solo, newest: int, is_old: bool) -> int:
     with pytest.raises(Refused) as refusal:
         await solo.back_up()
     assert "adopt" in f"{refusal.value.message} {refusal.value.hint}"
-    status = (await solo.cleancut("cluster", "status")).value("cluster")
+    status = (await solo.cleancut("status")).value("status")
     assert status["identity"]["equal"] == is_old
     assert any("etcd has gone back" in one for one in status["warnings"]) == is_old
     findings = (await solo.cleancut("doctor")).out

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from cleancut.cli.options import collections_option
-from cleancut.cli.render.output import emit_facts
+from cleancut.cli.render.output import TABLES, emit_facts
 from cleancut.cli.settings import Settings, Verb, parse_duration, settings_of
 from cleancut.cli.terminal import write_out
 from cleancut.cli.wait import ask
@@ -94,7 +94,7 @@ def check(
     except CleancutError as error:
         found = Age(CRITICAL, f"the age is unknown: {error}")
     line = f"{_WORDS[found.state]}: {found.why}"
-    if settings.output == "table":
+    if settings.output in TABLES:
         measured = f" | age={found.age_s:.0f}s;{warn_s or max_s:.0f};{max_s:.0f};0"
         write_out(f"{visible(line)}{measured if found.age_s >= 0 else ''}\n")
     else:

@@ -14,19 +14,11 @@ from cleancut.cli.wait import ask
 
 @click.group(cls=Noun, name="cluster")
 def cluster() -> None:
-    """Show the cluster, rebalance its shards, and remove peers."""
+    """Rebalance shards, remove peers, and limit agents."""
 
 
 cluster.add_command(forget_peer)
 cluster.add_command(rebalance)
-
-
-@cluster.command()
-@click.pass_context
-def status(context: click.Context, /) -> None:
-    """Show the leader, agents, open operation, store and owner."""
-    settings = settings_of(context)
-    emit(settings.output, "cluster", ask(settings, lambda client: client.cluster_status()))
 
 
 @cluster.command("list")

@@ -12,7 +12,7 @@ import click
 
 from cleancut.cli.exit_codes import Exit, say
 from cleancut.cli.options import completed, confirm, yes_option
-from cleancut.cli.render.output import document
+from cleancut.cli.render.output import TABLES, document
 from cleancut.cli.settings import Verb, settings_of
 from cleancut.cli.terminal import answers, write_out
 from cleancut.cli.wait import ask
@@ -36,7 +36,7 @@ def doctor(context: click.Context, /) -> Exit:
     if settings.output == "name":
         for finding in findings:
             write_out(f"{finding.kind}\n")
-    elif settings.output == "table":
+    elif settings.output in TABLES:
         for line in lines_of(findings) if findings else ["no problems found"]:
             write_out(f"{line}\n")
     else:
@@ -82,7 +82,7 @@ def forget_peer(
     )
     if settings.output == "name":
         write_out(f"{gone.peer_id}\n")
-    elif settings.output == "table":
+    elif settings.output in TABLES:
         for line in (*losses_of(gone), f"peer {peer_id} is forgotten", *lines_of(gone.findings)):
             write_out(f"{line}\n")
     else:

@@ -1,39 +1,36 @@
-"""Tables of the cluster: its status, the owner of its store, and the agents' settings."""
+"""Tables of the cluster: its programs, the owner of its store, and the agents' settings."""
 
 from __future__ import annotations
 
-from rich.console import Group, RenderableType
+from collections.abc import Iterator
+
+from rich.console import RenderableType
 
 from cleancut.api.cluster import AgentSettings, AgentStatus, ClusterStatus, Identity, OpenFence
 from cleancut.cli.render.grids import facts, grid, size
 
 
-def cluster(value: ClusterStatus) -> RenderableType:
-    opened, store = value.open_operation, value.store
-    head = facts(
+def cluster_details(value: ClusterStatus) -> Iterator[RenderableType]:
+    """Owner and warnings, coordinators, agents."""
+    yield facts(
         (
-            ("cluster", value.cluster),
-            ("leader", value.leader or "none"),
-            ("open operation", opened and f"{opened.kind} {opened.id} ({opened.phase})"),
-            ("open fence", value.open_fence and _open_fence(value.open_fence)),
-            ("store", store and f"{store.url} ({_reachable(store.reachable)})"),
-            ("backups", store and store.backups),
             ("owner", value.identity and _owner(value.identity)),
             *(("warning", text) for text in value.warnings),
         )
     )
-    coordinators = grid(
+    yield ""
+    yield grid(
         ("COORDINATOR", "ADDRESS", "LEADER", "VERSION"),
         ((one.name, one.address, _yes(one.leader), one.version) for one in value.coordinators),
     )
-    agents = grid(
+    yield ""
+    yield grid(
         ("AGENT", "PEER", "QDRANT", "READS", "PHASE", "VERSION"),
         (
             (one.name, one.peer_id, one.qdrant_version, _reads(one), one.phase, one.version)
             for one in value.agents
         ),
     )
-    return Group(head, "", coordinators, "", agents)
 
 
 def identity(value: Identity) -> RenderableType:
@@ -62,12 +59,12 @@ def _owner(value: Identity) -> str:
     return f"another cluster: {value.store_cluster_id}" if value.store_cluster_id else "none"
 
 
-def _open_fence(value: OpenFence) -> str:
+def fence_words(value: OpenFence) -> str:
     names = ", ".join((*value.aliases, *value.collections))
     return f"{names} (epoch {value.epoch}, {value.budget_s:g} s at most)"
 
 
-def _reachable(value: bool) -> str:
+def reachable(value: bool) -> str:
     return "reachable" if value else "unreachable"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from cleancut.api.archive import Archive, ArchiveMark, LogPage
 from cleancut.api.backups import Evidence
-from cleancut.api.cluster import AgentSettings, ClusterStatus, Identity
+from cleancut.api.cluster import AgentSettings, Identity
 from cleancut.api.copies import Copy
 from cleancut.api.diffs import Diff
 from cleancut.api.garbage import GarbageCollection
@@ -16,13 +16,14 @@ from cleancut.api.reshards import ReshardPlan
 from cleancut.api.restores import RestorePlan
 from cleancut.api.schedules import Schedule
 from cleancut.api.searches import SearchAnswer
+from cleancut.api.status import Status
 from cleancut.api.values import ApiValue
 
 _NAMES: dict[type[ApiValue], Callable[[Any], str]] = {
     RestorePlan: lambda value: str(value.backup_id),
     RebalancePlan: lambda value: str(value.digest),
     ReshardPlan: lambda value: str(value.digest),
-    ClusterStatus: lambda value: str(value.cluster),
+    Status: lambda value: "protected" if value.protected else "not-protected",
     Identity: lambda value: str(value.cluster_id),
     AgentSettings: lambda value: str(value.upload_bytes_per_s),
     Schedule: lambda value: str(value.name),

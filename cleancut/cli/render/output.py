@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from cleancut.api.schedules import Schedule
     from cleancut.api.values import ApiValue
 
+TABLES = ("table", "wide")
+"""Formats for people; the wide one drops no column, whatever the terminal's width."""
 WIDE = 400
 """Width of a table that goes to a pipe or file: each row is one line."""
 
@@ -27,10 +29,10 @@ def emit(output: str, noun: str, value: ApiValue) -> None:
     """One thing as `noun`."""
     if output == "name":
         _names([value])
-    elif output == "table":
+    elif output in TABLES:
         from cleancut.cli.render import tables
 
-        _print(tables.ONE[type(value)](value))
+        print_parts(output, tables.ONE[type(value)](value))
     else:
         document(output, {noun: _builtins(value)})
 
@@ -39,10 +41,10 @@ def emit_many(output: str, noun: str, values: Sequence[Operation | Schedule]) ->
     """A list as `noun`, the plural."""
     if output == "name":
         _names(values)
-    elif output == "table":
+    elif output in TABLES:
         from cleancut.cli.render import tables
 
-        _print(tables.MANY[noun](values))
+        print_parts(output, tables.MANY[noun](values))
     else:
         document(output, {noun: _builtins(values)})
 
@@ -51,10 +53,10 @@ def emit_facts(output: str, noun: str, facts: dict[str, Any]) -> None:
     """Facts without a type in the API; the first one is the name."""
     if output == "name":
         write_out(f"{next(iter(facts.values()))}\n")
-    elif output == "table":
+    elif output in TABLES:
         from cleancut.cli.render import grids
 
-        _print(grids.facts(facts.items()))
+        print_parts(output, grids.facts(facts.items()))
     else:
         document(output, {noun: facts})
 
@@ -64,11 +66,11 @@ def emit_rows(output: str, noun: str, rows: Sequence[dict[str, Any]]) -> None:
     if output == "name":
         for row in rows:
             write_out(f"{next(iter(row.values()))}\n")
-    elif output == "table":
+    elif output in TABLES:
         from cleancut.cli.render import grids
 
         titles = [name.replace("_", " ").upper() for name in (rows[0] if rows else ())]
-        _print(grids.grid(titles, [tuple(row.values()) for row in rows]))
+        print_parts(output, grids.grid(titles, [tuple(row.values()) for row in rows]))
     else:
         document(output, {noun: list(rows)})
 
@@ -78,10 +80,13 @@ def document(output: str, content: dict[str, Any]) -> None:
     from cleancut.api.values import SCHEMA
 
     whole = {"schema": SCHEMA, **content}
-    if output == "json":
+    if output in {"json", "ndjson"}:
         import msgspec
 
-        write_out(msgspec.json.format(msgspec.json.encode(whole), indent=2).decode() + "\n")
+        line = msgspec.json.encode(whole)
+        write_out(
+            (msgspec.json.format(line, indent=2) if output == "json" else line).decode() + "\n"
+        )
     else:
         import yaml
 
@@ -101,16 +106,17 @@ def _builtins(value: Any) -> Any:
     return msgspec.to_builtins(value)
 
 
-def _print(table: RenderableType) -> None:
+def print_parts(output: str, table: RenderableType) -> None:
     """Renders first and writes then, so that whatever fails in writing fails in one place."""
     from rich.console import Console
 
     from cleancut.cli.render.grids import print_table
 
     terminal = sys.stdout is not None and sys.stdout.isatty()
+    narrow = terminal and output != "wide"
     console = Console(
         file=(out := io.StringIO()),
-        width=Console().width if terminal else WIDE,
+        width=Console().width if narrow else WIDE,
         force_terminal=terminal,
         highlight=False,
     )

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 
 from cleancut.api.archive import Archive, ArchiveMark, LogPage
 from cleancut.api.backups import Backup, Evidence
-from cleancut.api.cluster import AgentSettings, ClusterStatus, Identity
+from cleancut.api.cluster import AgentSettings, Identity
 from cleancut.api.copies import Copy
 from cleancut.api.diffs import Diff
 from cleancut.api.drills import Drill
@@ -55,7 +55,6 @@ ONE: dict[type[Any], Callable[[Any], RenderableType]] = {
     Reshard: reshard_tables.reshard,
     ReshardPlan: reshard_tables.reshard_plan,
     Schedule: schedule_tables.schedule,
-    ClusterStatus: cluster_tables.cluster,
     Identity: cluster_tables.identity,
     AgentSettings: cluster_tables.settings,
     LogPage: log_tables.log,

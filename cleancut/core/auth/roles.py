@@ -80,6 +80,7 @@ NEEDS: dict[str, Need] = {
     "ScheduleService/PauseSchedule": _RUN,
     "ScheduleService/ResumeSchedule": _RUN,
     "ClusterService/GetStatus": _READ,
+    "ClusterService/GetProtection": _READ,
     "ClusterService/Adopt": _ADMIN,
     "ClusterService/GetAgentSettings": _READ,
     "ClusterService/UpdateAgentSettings": _ADMIN,

@@ -3,4 +3,4 @@
 from __future__ import annotations
 
 OLDEST_QDRANT = (1, 17, 1)
-NEWEST_TESTED = (1, 18)
+NEWEST_TESTED = (1, 19)

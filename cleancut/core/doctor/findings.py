@@ -246,7 +246,7 @@ def _identity(facts: Facts) -> Iterator[Finding]:
             what=f"another installation of cleancut uses this Qdrant cluster: {facts.other};"
             " backups, restores and rebalances are refused",
             fixes=(
-                Fix("cleancut cluster status", what="see which cluster this is"),
+                Fix("cleancut status", what="see which cluster this is"),
                 Fix(
                     "cleancut adopt",
                     "loses-data",
@@ -276,7 +276,7 @@ def _identity(facts: Facts) -> Iterator[Finding]:
             severity="error",
             what="the coordinator cannot use the store:"
             f" {facts.store_problem or 'it does not answer'}",
-            fixes=(Fix("cleancut cluster status", what="look at --store and its credentials"),),
+            fixes=(Fix("cleancut status", what="look at --store and its credentials"),),
         )
     elif facts.cluster_id and facts.owner_id != facts.cluster_id:
         yield Finding(
@@ -285,7 +285,7 @@ def _identity(facts: Facts) -> Iterator[Finding]:
             what=f"the store belongs to another cluster ({facts.owner_id[:8] or 'unknown'}), this"
             f" one is {facts.cluster_id[:8]}: backups are refused",
             fixes=(
-                Fix("cleancut cluster status", what="see which store and cluster these are"),
+                Fix("cleancut status", what="see which store and cluster these are"),
                 Fix(
                     "cleancut adopt",
                     "loses-data",

@@ -145,7 +145,7 @@ def _look_at(facts: Facts, peer: PeerId) -> Iterator[Fix]:
     url = next((one.url for one in facts.peers if one.peer_id == peer), "")
     url = url or next((one.url for one in facts.agents if one.peer_id == peer), "")
     url = url or next((url for one, url, _ in _places(facts) if one == peer), "")
-    yield Fix(fixes.look(url) if url else "cleancut cluster status", what="look at it")
+    yield Fix(fixes.look(url) if url else "cleancut status", what="look at it")
 
 
 def _last_agent(facts: Facts, peer: PeerId) -> str:

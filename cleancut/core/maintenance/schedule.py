@@ -22,6 +22,7 @@ from cronsim import CronSim, CronSimError
 
 from cleancut.core.maintenance.retention import Retention, check_retention
 from cleancut.core.primitives.codec import Record
+from cleancut.core.primitives.durations import format_duration
 from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import ClusterName, OperationId, check_collection_name, parse_name
 from cleancut.core.primitives.timestamps import format_time, parse_time
@@ -45,7 +46,9 @@ _MACROS = {
     "@annually": "0 0 1 1 *",
 }
 """Names of times, as in crontab(5)."""
-_WORDS = {"cron", "do", "time_zone", "jitter_s", "start_within_s", "overlap"}
+_WORDS = {"cron", "do", "time_zone", "jitter_s", "start_within_s", "overlap", "max_age_s"}
+MAX_AGE_INTERVALS = 1.5
+"""How old a schedule's newest result may be unless it states a `max-age`, in longest gaps."""
 
 
 class Overlap(StrEnum):
@@ -93,6 +96,7 @@ class ScheduleRule(Record, frozen=True, forbid_unknown_fields=True):
     percent: int = 0
     shards: int = 0
     to: str = ""
+    max_age_s: float = msgspec.field(default=0.0, name="max_age")
 
     @property
     def timing(self) -> str:
@@ -287,6 +291,7 @@ def check_schedule(name: str, schedule: ScheduleRule) -> None:
         )
     if schedule.start_within_s < 0:
         raise Invalid(f"[schedule.{name}]: start-within cannot be negative")
+    _check_max_age(name, schedule)
     _check_words(name, schedule)
     try:
         check_attempts(schedule.attempts)
@@ -298,6 +303,22 @@ def check_schedule(name: str, schedule: ScheduleRule) -> None:
         raise Invalid(f"[schedule.{name}]: {error.message}", error.hint) from error
     if schedule.retention is not None:
         check_retention(schedule.retention, f"[schedule.{name}.retention]")
+
+
+def _check_max_age(name: str, schedule: ScheduleRule) -> None:
+    """A limit under the longest gap would be passed at every such gap."""
+    worst_s = worst_gap_s(schedule)
+    if schedule.max_age_s < 0 or 0 < schedule.max_age_s < worst_s < float("inf"):
+        raise Invalid(
+            f"[schedule.{name}]: max-age {format_duration(schedule.max_age_s)} is shorter than the"
+            f" longest gap between two of its times, {format_duration(worst_s)}",
+            "give a longer one, or leave it out for one and a half gaps",
+        )
+
+
+def max_age_s(schedule: ScheduleRule) -> float:
+    """How old the newest result of a schedule may be; infinite if it has a single time."""
+    return schedule.max_age_s or MAX_AGE_INTERVALS * worst_gap_s(schedule)
 
 
 def _check_words(name: str, schedule: ScheduleRule) -> None:

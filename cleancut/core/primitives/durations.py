@@ -30,3 +30,15 @@ def format_duration(seconds: float) -> str:
         if number:
             parts.append(f"{number}{unit}")
     return "".join(parts[:2]) or "0s"
+
+
+def rough_duration(seconds: float) -> str:
+    """For people, in one unit and rounded down: `40 s`, `5 min`, `26 h`, `12 days`."""
+    left = max(0, int(seconds))
+    if left < 60:
+        return f"{left} s"
+    if left < 3600:
+        return f"{left // 60} min"
+    if left < 48 * 3600:
+        return f"{left // 3600} h"
+    return f"{left // 86400} days"

@@ -125,12 +125,16 @@ class BackupService:
         return await self._shown(operation)
 
     async def get_backup(self, name: str) -> Backup:
+        found = await self._held(name)
+        return await self._details.add(found) if found.state in IN_CATALOG else found
+
+    async def _held(self, name: str) -> Backup:
+        """The backup and what holds it: what is needed to act on it."""
         found, context = await self._found(name), self._context
         if found.state not in IN_CATALOG:
             return found
         epoch, now_s = Epoch(found.epoch), context.clock.wall_s()
-        holds = await labels_of(context.store, context.paths, epoch, now_s)
-        return await self._details.add(replace(found, holds=holds))
+        return replace(found, holds=await labels_of(context.store, context.paths, epoch, now_s))
 
     async def _found(self, name: str) -> Backup:
         if not name.isdecimal():
@@ -194,7 +198,7 @@ class BackupService:
 
     async def cancel_backup(self, name: str) -> Backup:
         term = self._leading().term
-        backup = await self.get_backup(name)
+        backup = await self._held(name)
         if backup.state in {*IN_CATALOG, State.SEEDED}:
             already = f"backup {name} is already {backup.state.lower()}"
             raise Refused(already, "nothing is left to cancel")
@@ -215,7 +219,7 @@ class BackupService:
             where = context.stores[from_store].rule.url if from_store else context.store_url
             paths = Paths(await find_cluster(store, source or context.paths.cluster, where))
             return (await find_group(store, paths, backup)).epoch
-        found = await self.get_backup(backup)
+        found = await self._held(backup)
         if found.state not in IN_CATALOG:
             raise Refused(f"backup {backup} is {found.state}, not committed", _hint_for(found))
         if found.state is State.CORRUPT and found.error is not None:
@@ -266,7 +270,7 @@ class BackupService:
 
     async def _committed(self, name: str) -> Backup:
         """Raises: NotFound or Refused, unless it is one."""
-        backup = await self.get_backup(name)
+        backup = await self._held(name)
         if backup.state is State.DELETED:
             raise NotFound(f"backup {name} was deleted", "see `cleancut backup list`")
         if backup.state not in IN_CATALOG:

@@ -18,6 +18,7 @@ from cleancut.api.cluster import (
     Identity,
     PeerLoss,
 )
+from cleancut.api.protection import Protection, shown_protection
 from cleancut.api.values import to_value
 from cleancut.core.cluster.agent_settings import UploadSettings as Stored
 from cleancut.core.cluster.agent_settings import check_settings, check_spill_limit
@@ -59,6 +60,7 @@ from cleancut_coordinator.leader.installation import take_over
 from cleancut_coordinator.leader.state import LeaderState
 from cleancut_coordinator.leadership import Leadership
 from cleancut_coordinator.maintenance.catalog_reader import CatalogReader
+from cleancut_coordinator.maintenance.protection import read_protection
 
 REMOVE_S = 15.0
 _ASKED = 2
@@ -92,6 +94,10 @@ class ClusterService:
         health = await read_backup_health(self._context, self._catalog)
         archive = await read_archive_health(self._context)
         return Diagnosis(findings=_shown(diagnose(replace(facts, backups=health, archive=archive))))
+
+    async def protection(self) -> Protection:
+        found = await read_protection(self._context, self._catalog)
+        return shown_protection(found, self._context.clock.wall_s())
 
     async def archive(self) -> Archive:
         return await read_archive(self._context)

@@ -8,7 +8,7 @@ from msgspec.structs import asdict
 
 from cleancut.api.backups import Backup
 from cleancut.api.schedules import RetentionRules, Schedule, ScheduleList
-from cleancut.core.maintenance.schedule import ScheduleState
+from cleancut.core.maintenance.schedule import ScheduleState, max_age_s
 from cleancut.core.primitives.timestamps import format_time
 from cleancut_coordinator.api.backups import BackupService
 from cleancut_coordinator.context import CoordinatorContext
@@ -47,9 +47,12 @@ class ScheduleService:
         operation = await requests.find(context, started) if started else None
         rules = configured.retention
         fields = asdict(configured) | {"retention": rules and RetentionRules(**asdict(rules))}
+        limit_s = max_age_s(configured)
+        del fields["max_age_s"]
         return Schedule(
             **fields,
             name=name,
+            max_age_s=limit_s if limit_s < float("inf") else 0.0,
             paused=state.paused,
             next_at=self._next_at(name, state),
             last_id=state.operation,

@@ -355,6 +355,10 @@ class ClusterServicer:
         message = to_message(settings, cluster.AgentSettings)
         return cluster.UpdateAgentSettingsResponse(settings=message)
 
+    async def GetProtection(self, _request: Any, _context: Any) -> Any:
+        protection = to_message(await self._api.cluster.protection(), cluster.Protection)
+        return cluster.GetProtectionResponse(protection=protection)
+
     async def Diagnose(self, _request: Any, _context: Any) -> Any:
         return to_message(await self._api.cluster.diagnose(), cluster.DiagnoseResponse)
 

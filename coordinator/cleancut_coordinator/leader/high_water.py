@@ -173,7 +173,7 @@ async def accept_etcd(
             continue
         raise Refused(
             f"{ctl.kind} {ctl.operation} is open in {ctl.phase}, although etcd has gone back",
-            "repeat this once `cleancut cluster status` shows no open operation",
+            "repeat this once `cleancut status` shows no open operation",
         )
     await check_store_owner(context)
     state = LeaderState(context, token)

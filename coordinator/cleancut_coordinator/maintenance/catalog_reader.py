@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from cleancut.core.doctor.protection import ProtectingBackup, RestoreTest
 from cleancut.core.format.paths import Paths
 from cleancut.core.maintenance.inventory import (
     GroupSummary,
@@ -14,6 +15,8 @@ from cleancut.core.maintenance.inventory import (
 )
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch
+from cleancut.core.protocol.evidence import Consistency
+from cleancut.core.verification.damage import DRILL, LogEntry
 from cleancut.ports.store import Store
 from cleancut.repository.catalog import list_epochs, load_group
 from cleancut.repository.verification_log import list_checks, newest_good, read_damage
@@ -26,11 +29,13 @@ _UNREADABLE = "its manifest cannot be read"
 
 
 class CatalogReader:
-    """What a store holds, as it was when `take` was called last."""
+    """What a store holds, as it was when `read` was called last."""
 
     def __init__(self, store: Store, paths: Paths) -> None:
         self._store, self._paths = store, paths
         self._known: dict[Epoch, GroupSummary] = {}
+        self._damaged: set[Epoch] = set()
+        self._drill: LogEntry | None = None
         self._sizes: dict[str, tuple[Epoch, int]] = {}
 
     async def read(self) -> tuple[Inventory, dict[str, float]]:
@@ -48,14 +53,36 @@ class CatalogReader:
             read = await run_all([partial(self._read, epoch) for epoch in part], _AT_ONCE)
             unreadable += [epoch for epoch, whole in zip(part, read, strict=True) if not whole]
         damage = await read_damage(self._store, self._paths, checks)
-        damaged = {
+        self._damaged = {
             one.epoch for one in self._known.values() if damage.affects(one.epoch, one.recipes)
         }
-        stock = take_inventory(self._known.values(), len(unreadable), damaged)
-        why = dict.fromkeys(damaged, _FOUND_DAMAGED) | dict.fromkeys(unreadable, _UNREADABLE)
+        stock = take_inventory(self._known.values(), len(unreadable), self._damaged)
+        why = dict.fromkeys(self._damaged, _FOUND_DAMAGED)
+        why |= dict.fromkeys(unreadable, _UNREADABLE)
         sizes = {name: size_bytes for name, (_, size_bytes) in self._sizes.items()}
         stock = stock._replace(damaged=why, sizes=sizes)
-        return stock, {kind: entry.at_s for kind, entry in newest_good(checks).items()}
+        good = newest_good(checks)
+        self._drill = good.get(DRILL)
+        return stock, {kind: entry.at_s for kind, entry in good.items()}
+
+    def protecting(self) -> list[ProtectingBackup]:
+        """The groups that could be read, as the judgement of protection sees them."""
+        return [
+            ProtectingBackup(
+                epoch=one.epoch,
+                cut_at_s=one.cut_at_s,
+                collections=one.collections,
+                schedule=one.schedule,
+                damaged=one.epoch in self._damaged,
+                imported=one.consistency is Consistency.IMPORTED,
+            )
+            for one in self._known.values()
+        ]
+
+    def last_drill(self) -> RestoreTest | None:
+        """The newest drill that went well."""
+        one = self._drill
+        return RestoreTest(kind="drill", at_s=one.at_s, epoch=one.epoch) if one else None
 
     async def _read(self, epoch: Epoch) -> bool:
         """False for an unreadable one. One that was deleted meanwhile, or that only a newer

@@ -24,7 +24,7 @@ from cleancut_coordinator.etcd_state import read_operations
 from cleancut_coordinator.leader.state import LeaderState
 
 _EVERY_S = 10.0
-MAX_DOCUMENT_BYTES = 1 << 20
+MAX_DOCUMENT_BYTES = 8 << 20
 """A larger document is left out of the story."""
 
 

@@ -102,8 +102,8 @@ class Setup:
 
     async def status(self) -> dict[str, Any]:
         """The status of the cluster from a coordinator. Raises: the error of the command."""
-        answer = await self.cleancut("cluster", "status", timeout_s=30.0)
-        value: dict[str, Any] = answer.value("cluster")
+        answer = await self.cleancut("status", timeout_s=30.0)
+        value: dict[str, Any] = answer.value("status")
         return value
 
     def _storage_of(self, url: str) -> Path:
@@ -244,7 +244,7 @@ async def launch_setup(
     standalone: bool = False,
     secured: Secured = NOT_SECURED,
 ) -> AsyncIterator[Setup]:
-    """A set-up whose `cluster status` shows everything; gone at the end of the block.
+    """A set-up whose `status` shows everything; gone at the end of the block.
 
     `store`: `file`, or a store's URL. `etcd`: endpoints of one that runs already; without them a
     member of its own is started. `qdrant`: real, standin, or auto (real if there is one).

@@ -47,7 +47,7 @@ def back_up_by(
 def nothing_left(world: World) -> None:
     """No group, nothing that holds the turn, and the next backup works."""
     assert world.groups() == []
-    assert world.ok("cluster", "cluster", "status")["open_operation"] is None
+    assert world.ok("status", "status")["open_operation"] is None
 
 
 def test_a_qdrant_that_is_too_old_is_refused(lone: World) -> None:
@@ -93,7 +93,7 @@ def test_a_peer_without_agent_is_named(launch: Launch) -> None:
         await world.setup.wait_agents()
 
     world.run(lose_one())
-    status = world.ok("cluster", "cluster", "status")
+    status = world.ok("status", "status")
     assert any("has no agent" in warning for warning in status["warnings"])
     refused(world.cleancut(*ONCE), 4, "no agent can cut shard", "start an agent")
     assert world.groups() == []

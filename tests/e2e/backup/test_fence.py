@@ -155,7 +155,7 @@ def test_a_budget_ends_the_fence(world: World) -> None:
 def test_what_nobody_needs_is_lifted(world: World) -> None:
     """A fenced alias of an epoch that is over is renamed back by the agents; one whose name was
     taken meanwhile is left alone, and told."""
-    ours = tag_of(world.ok("cluster", "cluster", "status")["identity"]["cluster_id"])
+    ours = tag_of(world.ok("status", "status")["identity"]["cluster_id"])
     stray = fenced_name(ALIAS, Epoch(99999), ours)
     taken = fenced_name(COLLECTION, Epoch(99998), ours)
 
@@ -166,7 +166,7 @@ def test_what_nobody_needs_is_lifted(world: World) -> None:
     create = {"create_alias": {"alias_name": taken, "collection_name": COLLECTION}}
     world.run(change(rename(ALIAS, stray), create))
     wait_aliases(world, {ALIAS: COLLECTION, taken: COLLECTION})
-    warnings = world.ok("cluster", "cluster", "status")["warnings"]
+    warnings = world.ok("status", "status")["warnings"]
     assert [text for text in warnings if taken in text], warnings
     world.run(change({"delete_alias": {"alias_name": taken}}))
 

@@ -159,7 +159,7 @@ def test_the_certificate_and_a_token_change_while_all_runs(locked: Locked) -> No
     cert, key = newer.issue("coordinator")
     key.replace(locked.folder / key.name)
     cert.replace(locked.folder / cert.name)
-    refused(locked.cleancut("cluster", "status", token="admin.token"), 7, "certificate")
+    refused(locked.cleancut("status", token="admin.token"), 7, "certificate")
 
     async def body() -> None:
         address = [locked.world.setup.addresses]

@@ -38,6 +38,7 @@ def test_help_has_examples_that_parse_and_a_page(
     assert shown.endswith(f"\nDocumentation: {found.url}\n")
     assert "\nExamples:\n" in shown
     assert shown.isascii()
+    assert "`" not in shown, "help is plain text"
     for line in found.lines:
         assert f"  {line}\n" in shown
         if f"{line} ".startswith("cleancut "):

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from cleancut.api.command_errors import read_command_error
+from cleancut.api.protection import Protection
 from cleancut.api.values import CommandError, OperationError
 from cleancut.cli.exit_codes import Exit
 from cleancut.core.protocol.states import State
@@ -304,12 +305,34 @@ def test_the_cluster_is_shown() -> None:
     async def scenario() -> None:
         async with serve_api(MemoryApi().api, LOOPBACK) as address:
             env = {"CLEANCUT_COORDINATOR": address}
-            ran = await cleancut("cluster", "status", "-o", "json", **env)
-            cluster = ran.json()["cluster"]
-            assert cluster["agents"][0]["peer_id"] == 7
-            assert cluster["open_operation"] is None
-            table = await cleancut("cluster", "status", **env)
+            ran = await cleancut("status", "-o", "json", **env)
+            status = ran.json()["status"]
+            assert status["agents"][0]["peer_id"] == 7
+            assert status["open_operation"] is None
+            assert (status["protected"], status["next_operation"]["schedule"]) == (True, "nightly")
+            table = await cleancut("status", **env)
+            assert table.out.startswith("Protected: all 2 collections have a recent whole backup")
             assert "node-0" in table.out
+            assert "PEER" not in table.out
+            assert "PEER" in (await cleancut("status", "-o", "wide", **env)).out
+
+    run(scenario())
+
+
+def test_not_protected_is_an_exit_code_only_if_asked_for() -> None:
+    """A status that could be read is a success, whatever it says."""
+
+    async def scenario() -> None:
+        bare = Protection(reason="no backup holds 'docs'", summary="NOT protected: no backup")
+        async with serve_api(MemoryApi(protected=bare).api, LOOPBACK) as address:
+            env = {"CLEANCUT_COORDINATOR": address}
+            plain = await cleancut("status", **env)
+            assert (plain.code, plain.out.splitlines()[0]) == (Exit.OK, "NOT protected: no backup")
+            assert (await cleancut("status", "--exit-code", **env)).code == Exit.FAILED
+            assert (await cleancut("status", "-o", "name", **env)).out == "not-protected\n"
+        async with serve_api(MemoryApi().api, LOOPBACK) as address:
+            env = {"CLEANCUT_COORDINATOR": address}
+            assert (await cleancut("status", "--exit-code", **env)).code == Exit.OK
 
     run(scenario())
 
@@ -317,9 +340,9 @@ def test_the_cluster_is_shown() -> None:
 def test_several_addresses_are_tried_and_none_exits_7() -> None:
     async def scenario() -> None:
         async with serve_api(MemoryApi().api, LOOPBACK) as address:
-            ran = await cleancut(f"--coordinator=127.0.0.1:1,{address}", "cluster", "status")
+            ran = await cleancut(f"--coordinator=127.0.0.1:1,{address}", "status")
             assert ran.code == Exit.OK
-        lost = await cleancut("--coordinator", "127.0.0.1:1", "cluster", "status")
+        lost = await cleancut("--coordinator", "127.0.0.1:1", "status")
         assert lost.code == Exit.NO_LEADER
         assert lost.out == ""
         assert "reason: UNAVAILABLE" in lost.err

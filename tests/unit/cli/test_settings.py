@@ -146,8 +146,8 @@ def test_durations_that_cannot_be_read(text: str) -> None:
         ["restore", "start"],
         ["nonsense"],
         ["backup", "list", "-o", "xml"],
-        ["--coordinator", "http://nowhere:7400", "cluster", "status"],
-        ["--ca", "only-this", "cluster", "status"],
+        ["--coordinator", "http://nowhere:7400", "status"],
+        ["--ca", "only-this", "status"],
     ],
 )
 def test_a_wrong_command_line_exits_2_and_leaves_stdout_alone(

@@ -14,6 +14,7 @@ from cleancut.core.format.page import BLOCK_BYTES
 from cleancut.core.format.recipe import OWN_PAGE_BLOCKS, named_by
 from cleancut.core.maintenance.garbage import LiveSet
 from cleancut.core.primitives.codec import encode
+from cleancut.core.primitives.errors import Unavailable
 from cleancut.core.primitives.ids import Epoch, OperationId
 from cleancut.core.verification.damage import Level, VerificationRecord
 from cleancut.repository.catalog import find_group, publish_group, put_staged
@@ -184,3 +185,29 @@ def test_a_deletion_frees_what_no_other_group_names(tmp_path: Path) -> None:
     assert freed(names) == 0
     del store.objects[PATHS.recipe(recipe)]
     assert freed(ReferencedNames(store, PATHS)) is None
+
+
+class Failing(MemoryStore):
+    """Its reads of manifests are counted; after `limit` of them the store is away."""
+
+    reads, limit = 0, 10**6
+
+    async def get(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        if path.startswith(PATHS.groups):
+            self.reads += 1
+            if self.reads > self.limit:
+                raise Unavailable("the store is away")
+        return await super().get(path, offset, length)
+
+
+def test_a_reading_that_was_broken_off_goes_on_where_it_ended() -> None:
+    store, count = Failing(), 70
+    for epoch in range(1, count + 1):
+        made = replace(manifest(epoch, ()), operation=OperationId(f"b-{epoch}"))
+        asyncio.run(publish_group(store, PATHS, made, encode(made)))
+    names, store.reads, store.limit = ReferencedNames(store, PATHS), 0, count - 2
+    with pytest.raises(Unavailable):
+        asyncio.run(names.groups())
+    store.reads, store.limit = 0, 10**6
+    assert len(asyncio.run(names.groups())) == count
+    assert 0 < store.reads < 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,7 @@ from cleancut.core.primitives.ids import FencingToken
 from cleancut.core.protocol.etcd_records import Coordinator, Leader
 from cleancut.core.protocol.requests import BackupRequest
 from cleancut.ports.coordination import Put
-from cleancut.rpc.authentication import Access
+from cleancut.rpc.authentication import Access, Caller
 from cleancut.rpc.forwarding import HEADER, Forwarding, LeaderRoute
 from cleancut.rpc.server import Listen
 from cleancut.rpc.statuses import from_call_error
@@ -288,6 +289,27 @@ def test_where_it_cannot_be_forwarded_the_leader_is_named(tmp_path: Path) -> Non
                     assert isinstance(error, Unavailable), route
                     assert error.context["leader_address"] == two.at[0], route
             assert two.leader.backups == {}
+
+    run(scenario())
+
+
+def test_a_leader_that_accepts_no_connection_is_named_soon(tmp_path: Path) -> None:
+    """Such as one whose machine has gone: the call's own deadline is not used up on it."""
+
+    async def scenario() -> None:
+        silent = socket.create_server(("127.0.0.1", 0))
+        port = silent.getsockname()[1]
+        with silent:
+            await ask_at(port)
+
+    async def ask_at(port: int) -> None:
+        async with pair(by_tokens(tmp_path)) as two:
+            assert two.known.route is not None
+            two.known.route = replace(two.known.route, address=f"127.0.0.1:{port}")
+            two.standby_end.connect_s = 0.2
+            caller = Caller("root", "token", Role.ADMIN)
+            request = backup_pb2.CreateBackupRequest(request_id="r-1")
+            assert await two.standby_end.forward(METHOD, request, caller, None) is None
 
     run(scenario())
 

@@ -244,7 +244,7 @@ def test_clients_are_warned_only_of_what_they_can_see() -> None:
     ("version", "there", "words"),
     [
         ("1.16.1", "1.17.1", "RocksDB"),
-        ("1.18.3", "1.19.0", "newer than the newest tested version"),
+        ("1.19.0", "1.20.0", "newer than the newest tested version"),
     ],
 )
 def test_versions_that_need_care_are_told_once(version: str, there: str, words: str) -> None:
