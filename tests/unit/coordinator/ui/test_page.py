@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -94,6 +95,17 @@ def test_json_has_the_shapes_of_the_command_line() -> None:
         shown = json.loads((await call("/backups/1.json")).text)
         assert listed["backups"][0]["id"] == shown["backup"]["id"] == "bk-1"
         assert shown["backup"]["state"] == "PREPARING"
+
+    ask(OPEN, scenario)
+
+
+def test_the_first_page_begins_with_the_sentence_of_the_command_line() -> None:
+    async def scenario(call: Ask) -> None:
+        told = json.loads((await call("/.json")).text)["status"]
+        verdict, _, rest = told["summary"].partition(":")
+        assert verdict == ("Protected" if told["protected"] else "NOT protected")
+        text = (await call("/")).text
+        assert f"<b>{verdict}:</b>{html.escape(rest)}" in text.replace("&#39;", "&#x27;")
 
     ask(OPEN, scenario)
 
