@@ -81,6 +81,8 @@ NOUNS = {
     ),
 }
 """Checked against the commands themselves by a test."""
+_WITH_HELP = {**NOUNS, "help": Noun("", "Show the help of a command, as --help does.")}
+"""`Group` carries `help` out, so it is none of the commands."""
 
 
 class _Commands(MutableMapping[str, click.Command]):
@@ -117,11 +119,13 @@ class Root(Explained, Group):
         super().__init__(**rest, commands=_Commands())
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        limit = formatter.width - 6 - max(map(len, NOUNS))
+        limit = formatter.width - 6 - max(map(len, _WITH_HELP))
         with formatter.section("Commands"):
-            formatter.write_dl([(name, noun.short(limit)) for name, noun in NOUNS.items()])
+            formatter.write_dl(
+                [(name, noun.short(limit)) for name, noun in sorted(_WITH_HELP.items())]
+            )
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        names = [name for name in NOUNS if name.startswith(incomplete)]
-        found = [CompletionItem(name, help=NOUNS[name].short()) for name in names]
+        names = [name for name in sorted(_WITH_HELP) if name.startswith(incomplete)]
+        found = [CompletionItem(name, help=_WITH_HELP[name].short()) for name in names]
         return [*found, *click.Command.shell_complete(self, ctx, incomplete)]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from cleancut.api.backups import Backup
 from cleancut.api.cluster import ClusterStatus, DoctorFinding
 from cleancut.api.operations import Operation
+from cleancut.api.protection import Protection
 from cleancut.api.rebalances import Rebalance
 from cleancut.api.reshards import Reshard
 from cleancut.api.restores import Restore
@@ -28,6 +29,7 @@ class Seen:
     complete: bool = False
     unread: tuple[str, ...] = ()
     status: ClusterStatus | None = None
+    protection: Protection | None = None
     findings: tuple[DoctorFinding, ...] | None = None
     schedules: tuple[Schedule, ...] = ()
     backups: tuple[Backup, ...] = ()

@@ -11,6 +11,7 @@ import msgspec
 
 from cleancut.api.backups import Backup
 from cleancut.api.state_words import Word, state_of
+from cleancut.api.status import Status, status_of
 from cleancut.api.values import SCHEMA
 from cleancut.core.format.timeline import Timeline
 from cleancut.core.protocol.states import IN_CATALOG, State
@@ -30,7 +31,7 @@ from cleancut.page.routes import (
 )
 from cleancut.page.seen import Seen
 from cleancut.page.strip import strips
-from cleancut.page.words import ago, rfc3339, seconds_of
+from cleancut.page.words import rfc3339
 
 ON_A_PAGE = 50
 _MOST_ON_A_PAGE = 1000
@@ -113,22 +114,34 @@ def now(seen: Seen) -> View:
         "Now",
         "now.html",
         {"seen": seen, "headline": headline_of(seen), "verdict": verdict_of(seen)},
-        {"cluster": seen.status, "findings": seen.findings, "running": seen.running},
+        {"status": _status(seen), "running": seen.running},
         live="live_now.html",
     )
 
 
+def _status(seen: Seen) -> Status | None:
+    """As `cleancut status` prints it; None until all of it was read once."""
+    if seen.status is None or seen.protection is None:
+        return None
+    return status_of(
+        seen.status,
+        seen.protection,
+        schedules=seen.schedules,
+        findings=seen.findings or (),
+        unknown=seen.unread,
+    )
+
+
 def headline_of(seen: Seen) -> str:
-    """The sentence that a page begins with."""
-    newest = next((one for one in seen.backups if one.state is State.COMMITTED), None)
-    if newest is None:
-        return "NOT protected: there is no backup"
-    return f"Newest backup: #{newest.epoch}, {ago(seconds_of(newest.cut_at), seen.at_s)}"
+    """The sentence that a page begins with: that of `cleancut status`."""
+    return seen.protection.summary if seen.protection else "Not known: nothing was read yet"
 
 
 def verdict_of(seen: Seen) -> str:
     """good | bad | unknown."""
-    return "good" if any(one.state is State.COMMITTED for one in seen.backups) else "bad"
+    if seen.protection is None or not seen.protection.known:
+        return "unknown"
+    return "good" if seen.protection.protected else "bad"
 
 
 def backups(seen: Seen, query: Query, now_s: float) -> View:

@@ -14,6 +14,7 @@ from cleancut.api.backups import Backup
 from cleancut.api.cluster import ClusterStatus, DoctorFinding
 from cleancut.api.interface import PageRequest
 from cleancut.api.operations import Operation, is_over
+from cleancut.api.protection import Protection
 from cleancut.api.rebalances import Rebalance
 from cleancut.api.reshards import Reshard
 from cleancut.api.restores import Restore
@@ -53,6 +54,9 @@ class MemorySource:
 
     async def findings(self) -> tuple[DoctorFinding, ...]:
         return (await self.operations.diagnose()).findings
+
+    async def protection(self) -> Protection:
+        return await self.operations.protection()
 
     async def schedules(self) -> tuple[Schedule, ...]:
         return (await self.operations.list_schedules()).schedules

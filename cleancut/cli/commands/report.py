@@ -10,6 +10,7 @@ from cleancut.cli.settings import Verb, settings_of
 from cleancut.cli.terminal import write_out
 
 if TYPE_CHECKING:
+    from cleancut.api.status import Status
     from cleancut.core.format.paths import Paths
     from cleancut.ports.store import Store
 
@@ -25,16 +26,18 @@ def report(context: click.Context, /) -> None:
     auditor, or after the loss of the whole cluster.
     """
     from cleancut.cli.offline import with_store
+    from cleancut.cli.status_sources import read_status_offline
 
     settings = settings_of(context)
+    status = read_status_offline(settings)
 
     async def rendered(store: Store, paths: Paths) -> str:
-        return await _rendered(store, paths, (settings.store or "").partition("?")[0])
+        return await _rendered(store, paths, status)
 
     write_out(with_store(settings, rendered))
 
 
-async def _rendered(store: Store, paths: Paths, url: str) -> str:
+async def _rendered(store: Store, paths: Paths, status: Status) -> str:
     import time
 
     from cleancut.api.from_manifest import shown_group
@@ -62,13 +65,15 @@ async def _rendered(store: Store, paths: Paths, url: str) -> str:
             continue
         shown = shown_group(manifest, damage=catalog.damage)
         details.append((shown, timeline_of(manifest)))
+    url = status.store.url if status.store else ""
     seen = Seen(
         paths.cluster,
         at_s=time.time(),
         complete=True,
+        protection=status.protection,
         backups=newest_first([*catalog.backups, *failed]),
         restores=tuple(one for one in map(restore_of, stories) if one is not None),
         checks=catalog.checks,
         timelines={one.id: timeline_of(one) for one in stories},
     )
-    return report_of(seen, details, url)
+    return report_of(seen, details, url.partition("?")[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cleancut.core.doctor.protection import Protection
 from cleancut.core.maintenance.inventory import Inventory, Newest, rank_of
 from cleancut.runtime.prometheus import Meter
 
@@ -50,7 +51,8 @@ class CatalogGauges:
         self._sizes_known: Mapping[str, int] = {}
         self._unprotected = gauge(
             "cleancut_unprotected_collections",
-            "Collections of the cluster that no good backup holds.",
+            "Collections that are not protected: none of their whole, undamaged backups is young"
+            " enough for their schedule, or 26 hours without one; as `cleancut status` says.",
         )
         self._proven = gauge(
             "cleancut_last_verified_timestamp_seconds",
@@ -78,7 +80,10 @@ class CatalogGauges:
         live = [(size, name) for name, size in self._sizes_known.items() if name in (ages or {})]
         largest = sorted(live, reverse=True)[:MAX_COLLECTIONS]
         self._sizes.show([({"collection": name}, size) for size, name in largest])
-        self._unprotected.show_one(None if ages is None else len(ages) - len(held))
+
+    def show_protection(self, judged: Protection) -> None:
+        bad = [one for one in judged.collections if not one.protected and not one.excluded]
+        self._unprotected.show_one(len(bad) if judged.known else None)
 
 
 class _NewestGauges:

@@ -129,6 +129,12 @@ class ScheduleGauges:
             "The longest that two times of a schedule lie apart, in seconds.",
             *labels,
         )
+        self._max_age = gauge(
+            "cleancut_schedule_max_age_seconds",
+            "How old the newest result of a schedule may be, in seconds: its max-age, or one and a"
+            " half intervals.",
+            *labels,
+        )
         self._since = gauge(
             "cleancut_schedule_since_timestamp_seconds",
             "When a leader first saw a schedule with these times, in seconds since 1970.",
@@ -147,10 +153,10 @@ class ScheduleGauges:
         self._paused = gauge("cleancut_schedule_paused", "1 while it is paused, else 0.", *labels)
 
     def set_intervals(self, schedules: Mapping[tuple[str, str], float]) -> None:
-        rows = schedules.items()
-        self._interval.show(
-            [({"schedule": n, "kind": k}, s if s < float("inf") else None) for (n, k), s in rows]
-        )
+        self._interval.show(_finite(schedules))
+
+    def set_max_ages(self, schedules: Mapping[tuple[str, str], float]) -> None:
+        self._max_age.show(_finite(schedules))
 
     def show(self, seen: ClusterSeen | None) -> None:
         known = seen.schedules if seen else ()
@@ -159,3 +165,11 @@ class ScheduleGauges:
         self._next.show([(labels, one.next_s) for labels, one in rows])
         self._last.show([(labels, one.last_s) for labels, one in rows])
         self._paused.show([(labels, float(one.paused)) for labels, one in rows])
+
+
+def _finite(
+    schedules: Mapping[tuple[str, str], float],
+) -> list[tuple[dict[str, str], float | None]]:
+    """By schedule and kind; of one with a single time nothing is known."""
+    rows = schedules.items()
+    return [({"schedule": n, "kind": k}, s if s < float("inf") else None) for (n, k), s in rows]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from cleancut.core.backup.phases import STATE_OF
+from cleancut.core.doctor.protection import Protection
 from cleancut.core.maintenance.inventory import Inventory
 from cleancut.core.protocol.etcd_records import Ctl
 from cleancut.core.protocol.states import CLOSED, OperationKind, Phase
@@ -115,6 +116,14 @@ class CoordinatorMetrics:
         """Of each collection of the cluster, when the newest good group that holds it was cut; None
         for none. None: it is not known what there is."""
         self._catalog.show_collections(ages)
+
+    def show_protection(self, judged: Protection) -> None:
+        """What `cleancut status` says of the collections, as a number."""
+        self._catalog.show_protection(judged)
+
+    def set_max_ages(self, schedules: Mapping[tuple[str, str], float]) -> None:
+        """How old the newest result of each (schedule, kind) may be."""
+        self._schedules.set_max_ages(schedules)
 
     def show_store_size(self, size_bytes: int) -> None:
         self._catalog.size.show_one(size_bytes)

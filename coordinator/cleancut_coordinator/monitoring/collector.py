@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import asyncio
 
-from cleancut.core.maintenance.schedule import worst_gap_s
+from cleancut.core.doctor.protection import unknown_protection
+from cleancut.core.maintenance.schedule import max_age_s, worst_gap_s
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.maintenance.catalog_reader import CatalogReader
 from cleancut_coordinator.maintenance.notifier import read_outboxes
+from cleancut_coordinator.maintenance.protection import judge_now
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 from cleancut_coordinator.monitoring.cluster_reader import read_cluster
 from cleancut_coordinator.monitoring.copy_reader import CopyReader
@@ -38,8 +40,10 @@ class MetricsCollector:
     async def run(self) -> None:
         """Never returns."""
         context = self._context
-        gaps = {(name, one.do.value): worst_gap_s(one) for name, one in context.schedules.items()}
+        rules = {(name, one.do.value): one for name, one in context.schedules.items()}
+        gaps = {key: worst_gap_s(one) for key, one in rules.items()}
         self._metrics.set_intervals(gaps, context.gc.every_s)
+        self._metrics.set_max_ages({key: max_age_s(one) for key, one in rules.items()})
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch_cluster())
             group.create_task(self._watch_catalog())
@@ -74,6 +78,7 @@ class MetricsCollector:
                 await self._read_catalog()
             except CleancutError as error:
                 self._log.warning("catalog unread", reason=error.reason, cause=error.message)
+                self._metrics.show_protection(unknown_protection(error.message))
             try:
                 async with asyncio.timeout(CATALOG_S):
                     await self._stale.wait()
@@ -95,6 +100,7 @@ class MetricsCollector:
             self._metrics.show_collections(None)
         else:
             self._metrics.show_collections({name: stock.collections.get(name) for name in names})
+        self._metrics.show_protection(await judge_now(self._context, self._stock))
         if clock.monotonic_s() >= self._size_at_s:
             listed_s = clock.monotonic_s()
             self._metrics.show_store_size(await self._stock.size_bytes())

@@ -111,6 +111,7 @@ class PageMemory:
         parts: dict[str, tuple[Callable[[], Awaitable[Any]], Any]] = {
             "backups": (source.backups, (known.backups, known.complete)),
             "cluster": (source.status, known.status),
+            "protection": (source.protection, known.protection),
             "schedules": (source.schedules, known.schedules),
             "restores": (source.restores, known.restores),
             "rebalances": (source.rebalances, known.rebalances),

@@ -200,7 +200,10 @@ class PageServer:
                 request.method != "POST" or request.path not in _FORMS
             ):
                 raise web.HTTPMethodNotAllowed(request.method, ["GET", "HEAD"])
-            return await handler(request)
+            answer = await handler(request)
+            if answer.status == 200 and not answer.prepared:
+                answer.enable_compression()
+            return answer
         except web.HTTPException as error:
             phrase = HTTPStatus(error.status).phrase
             shown = self._failed(request, Invalid(phrase, ""), error.status)

@@ -13,6 +13,7 @@ from cleancut.api.cluster import ClusterStatus, DoctorFinding
 from cleancut.api.from_story import backup_of
 from cleancut.api.interface import Api, PageRequest
 from cleancut.api.operations import Operation
+from cleancut.api.protection import Protection
 from cleancut.api.rebalances import Rebalance
 from cleancut.api.reshards import Reshard
 from cleancut.api.restores import Restore
@@ -49,6 +50,8 @@ class Source(Protocol):
     async def status(self) -> ClusterStatus: ...
 
     async def findings(self) -> tuple[DoctorFinding, ...]: ...
+
+    async def protection(self) -> Protection: ...
 
     async def schedules(self) -> tuple[Schedule, ...]: ...
 
@@ -106,6 +109,9 @@ class ClusterSource:
 
     async def findings(self) -> tuple[DoctorFinding, ...]:
         return (await self._api.cluster.diagnose()).findings
+
+    async def protection(self) -> Protection:
+        return await self._api.cluster.protection()
 
     async def schedules(self) -> tuple[Schedule, ...]:
         return (await self._api.schedules.list_schedules()).schedules

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace as with_fields
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,20 +11,23 @@ import structlog
 from msgspec.structs import replace
 
 from cleancut.api.interface import PageRequest
+from cleancut.core.auth.roles import Role
 from cleancut.core.maintenance.stories import KEPT_S, story_of
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import NotFound, Unavailable
 from cleancut.core.primitives.ids import Epoch, OperationId
 from cleancut.core.primitives.timestamps import format_time
 from cleancut.core.protocol.etcd_records import Operation
-from cleancut.core.protocol.requests import RestoreRequest
+from cleancut.core.protocol.requests import BackupRequest, RestoreRequest
 from cleancut.core.protocol.states import OperationKind, State
 from cleancut.ports.coordination import Delete, Put
 from cleancut.repository.catalog import publish_group
 from cleancut.repository.history import list_stories, put_story, read_stories
+from cleancut.rpc.authentication import CALLER, Caller
 from cleancut.testing.memory_store import MemoryStore
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_operations
+from cleancut_coordinator.leader import requests
 from cleancut_coordinator.maintenance.story_keeper import StoryKeeper, expire_stories
 from tests.support.groups import manifest
 from tests.unit.coordinator.api.test_unreadable_requests import api_of
@@ -152,3 +156,14 @@ async def test_failed_backups_stand_between_those_of_the_catalog() -> None:
     assert (await backups.get_backup("4")).id == "b-4"
     with pytest.raises(NotFound):
         await backups.get_backup("7")
+
+
+@run
+async def test_an_operation_names_the_client_that_asked_for_it() -> None:
+    at = context()
+    token = await lead(at)
+    asked = partial(requests.record, at, token, OperationKind.BACKUP, request=BackupRequest())
+    assert (await asked(request_id="by a schedule")).asked_by == ""
+    CALLER.set(Caller("ci", "token", Role.OPERATOR))
+    assert (await asked(request_id="by a client")).asked_by == "ci"
+    assert (await asked(request_id="by a schedule")).asked_by == ""

@@ -64,10 +64,8 @@ def test_what_is_not_there_any_more_has_no_series_again() -> None:
     metrics = CoordinatorMetrics("prod")
     metrics.show_collections({"docs": 5.0, "new": None})
     assert told(metrics, "cleancut_collection_last_success_timestamp_seconds") == {("docs",): 5.0}
-    assert told(metrics, "cleancut_unprotected_collections") == {(): 1}
     metrics.show_collections(None)
     assert told(metrics, "cleancut_collection_last_success_timestamp_seconds") == {}
-    assert told(metrics, "cleancut_unprotected_collections") == {}
     metrics.show_catalog(NOTHING, {"drill": 7.0}, 9.0)
     assert told(metrics, "cleancut_last_verified_timestamp_seconds") == {("drill",): 7.0}
     metrics.show_catalog(NOTHING, {}, 9.0)

@@ -79,13 +79,15 @@ def test_what_the_store_told_stays_and_how_long_ago_is_told() -> None:
         await world.attempt(1)
         await world.until(lambda: world.shows(SUCCESS), "a group")
         assert world.shows("catalog_backups") == {("corrupt",): 0, ("good",): 1}
-        assert world.shows("unprotected_collections") == {}, "no peer answers: it is not known"
+        await world.until(lambda: world.shows("unprotected_collections"), "the judgement")
+        assert world.shows("unprotected_collections") == {(): 1}, "that one is from long ago"
         read_at, success = world.shows(READ), world.shows(SUCCESS)
 
         world.store.away = True
         world.cluster.clock.now_s += 700.0
         await world.attempt(2)
         assert (world.shows(READ), world.shows(SUCCESS)) == (read_at, success)
+        await world.until(lambda: not world.shows("unprotected_collections"), "not known now")
 
     run(body)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -98,6 +99,17 @@ def test_json_has_the_shapes_of_the_command_line() -> None:
     ask(OPEN, scenario)
 
 
+def test_the_first_page_begins_with_the_sentence_of_the_command_line() -> None:
+    async def scenario(call: Ask) -> None:
+        told = json.loads((await call("/.json")).text)["status"]
+        verdict, _, rest = told["summary"].partition(":")
+        assert verdict == ("Protected" if told["protected"] else "NOT protected")
+        text = (await call("/")).text
+        assert f"<b>{verdict}:</b>{html.escape(rest)}" in text.replace("&#39;", "&#x27;")
+
+    ask(OPEN, scenario)
+
+
 def test_a_browser_is_allowed_nothing_but_what_the_page_itself_serves() -> None:
     async def scenario(call: Ask) -> None:
         for path in ("/", "/backups/77", "/login", "/static/page.css", "/.json"):
@@ -107,6 +119,8 @@ def test_a_browser_is_allowed_nothing_but_what_the_page_itself_serves() -> None:
             assert "unsafe" not in policy
             assert headers["X-Content-Type-Options"] == "nosniff"
             assert "aiohttp" not in headers["Server"]
+        packed = await call("/static/page.css", headers={"Accept-Encoding": "gzip"})
+        assert packed.headers["Content-Encoding"] == "gzip"
 
     ask(OPEN, scenario)
 
