@@ -74,7 +74,7 @@ class Filters(NamedTuple):
     "--collection", "-c", "collections", multiple=True, metavar="NAME", help="That hold this one."
 )
 @click.option("--state", "states", multiple=True, type=click.Choice(_STATES), help="In this state.")
-@click.option("--since", type=TIME, default="", metavar="TIME", help="Younger: a time, or 7d.")
+@click.option("--since", type=TIME, metavar="TIME", help="Younger: a time, or 7d.")
 @click.option(
     "--sort", type=click.Choice(tuple(_SORTS)), help="Greatest first. Default: newest first."
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from cleancut.api.command_errors import read_command_error
 from cleancut.api.protection import Protection
@@ -420,5 +421,24 @@ def test_a_deleted_backup_is_not_called_ok() -> None:
         assert ran.code == Exit.OK
         assert ran.out == "backup #1 is deleted\n"
         assert "later gc run" in ran.err
+
+    run(scenario())
+
+
+def test_lists_are_chosen_and_sorted_and_hide_what_is_deleted() -> None:
+    async def scenario() -> None:
+        operations = MemoryApi()
+        async with serve_api(operations.api, LOOPBACK) as address:
+            listed = ("--coordinator", address, "backup", "list", "-o", "name")
+            for name in ("1", "2"):
+                created = await cleancut("--coordinator", address, "backup", "create")
+                assert created.code == Exit.OK, name
+            first = operations.backups["bk-1"]
+            operations.backups["bk-1"] = replace(first, state=State.DELETED, schedule="nightly")
+            assert (await cleancut(*listed)).out == "bk-2\n"
+            assert (await cleancut(*listed, "--all", "--schedule", "nightly")).out == "bk-1\n"
+            assert (await cleancut(*listed, "--state", "deleting")).out == "bk-1\n"
+            assert (await cleancut(*listed, "--all", "--sort", "number")).out == "bk-2\nbk-1\n"
+            assert (await cleancut(*listed, "--collection", "none-has-it")).out == ""
 
     run(scenario())
