@@ -27,6 +27,7 @@ from tests.chart.rendering import (
     VERSIONS,
     Object,
     agent_values,
+    objects,
     rendered,
     run,
     schema_faults,
@@ -98,6 +99,18 @@ def test_alerts_and_dashboard_ship_as_they_are() -> None:
     assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
     kept = (CHART / "files" / "dashboard.json").read_text()
     assert board["data"]["cleancut.json"].strip() == kept.strip()
+
+
+def test_runbooks_become_links_where_their_address_is_given() -> None:
+    base = "https://wiki.example/runbooks/"
+    setting = f"monitoring.prometheusRule.runbookBaseUrl={base}"
+    values = CHART / "ci" / "monitoring-values.yaml"
+    ran = template("helm4", values, CHART, "--set", setting)
+    found = objects(ran.out)
+    (rule,) = (one for one in found if one["kind"] == "PrometheusRule")
+    rules = [one for group in rule["spec"]["groups"] for one in group["rules"]]
+    links = {one["alert"]: one["annotations"]["runbook_url"] for one in rules}
+    assert links == {alert: f"{base}{alert}.md" for alert in links}
 
 
 @pytest.mark.parametrize(
