@@ -97,7 +97,8 @@ def test_a_seed_is_done_when_it_is_seeded_and_is_no_backup_that_could_be_restore
         assert seed["bytes"] == {**stored, "streamed": 0, "disk": 0}
         assert "#1: ok" in ran.err
         cells = next(line for line in listed.out.splitlines() if line.startswith("1 "))
-        assert cells.split()[:5] == ["1", "ok", "-", "-", "-"]
+        assert cells.split()[:2] == ["1", "ok"]
+        assert cells.count(" -  ") >= 3, "neither size nor what was added, nor consistency"
 
     run(scenario())
 
