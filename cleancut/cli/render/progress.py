@@ -76,7 +76,7 @@ class Lines:
             say(line)
         elif now - self._last >= LINE_EVERY_S and operation.progress:
             self._last = now
-            say(f"{line}; {', '.join(_agent(agent) for agent in operation.progress)}")
+            say(f"{line}; {', '.join(agent_line(agent) for agent in operation.progress)}")
 
 
 def headline(noun: str, operation: Operation) -> str:
@@ -108,7 +108,8 @@ def _agents(operation: Operation) -> RenderableType:
     )
 
 
-def _agent(progress: AgentProgress) -> str:
+def agent_line(progress: AgentProgress) -> str:
+    """`qdrant-0 UPLOAD 3.0 MiB of 9.0 MiB at 1.0 MiB/s, 6 s left`."""
     total = _total(progress)
     done = size(progress.bytes_done) + (f" of {total}" if total else "")
     left = f", {_left(progress)} left" if _left(progress) else ""
@@ -122,4 +123,7 @@ def _left(progress: AgentProgress) -> str:
 
 
 def _total(progress: AgentProgress) -> str:
-    return size(progress.bytes_total) if progress.bytes_total else ""
+    """What there is to do; "" if unknown: that of the backup before says nothing once it is
+    passed."""
+    known = progress.bytes_total and progress.bytes_total >= progress.bytes_done
+    return size(progress.bytes_total) if known else ""

@@ -6,14 +6,16 @@ import io
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from cleancut.api.backups import Backup, BackupBytes, Evidence
 from cleancut.api.restores import Restore, RestoredCollection
 from cleancut.api.state_words import state_of
-from cleancut.api.values import OperationError
+from cleancut.api.values import AgentProgress, OperationError
 from cleancut.cli.render.backup_tables import LIST_DROPPED, backup_list
 from cleancut.cli.render.grids import print_table
+from cleancut.cli.render.progress import agent_line
 from cleancut.cli.render.restore_tables import restore_list
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.states import FINAL_STATES, State
@@ -98,3 +100,10 @@ def test_each_end_has_a_word_of_its_own_and_the_rest_is_running() -> None:
 def test_a_name_cannot_turn_the_direction_of_a_table() -> None:
     odd = Backup(id="b", state=State.PENDING, collections=("a\u202eb",))
     assert "a\\u202eb" in "\n".join(lines(backup_list([odd]), 400))
+
+
+def test_progress_never_shows_more_done_than_there_is() -> None:
+    """What is to do is that of the backup before, until it is passed."""
+    going = AgentProgress(agent="a", phase="UPLOAD", bytes_done=46 << 20, bytes_total=30 << 20)
+    assert "of" not in agent_line(going).split()
+    assert "of" in agent_line(replace(going, bytes_total=90 << 20)).split()
