@@ -102,6 +102,12 @@ def judge_protection(
     known = sorted((one for one in backups if not one.imported), key=lambda one: one.cut_at_s)
     whole = [one for one in known if not one.damaged]
     names = _newest_of_schedules(known) if live is None else live
+    if live is None and not names:
+        return Protection(
+            protected=False,
+            reason="no backup counts, and which collections there are is not known",
+            last_restore_test=last_restore_test,
+        )
     judged = tuple(
         _collection(name, known, promises, now_s)
         for name in sorted(set(names))

@@ -145,3 +145,9 @@ def test_an_unread_catalog_protects_nothing_as_far_as_is_known() -> None:
 def test_an_age_just_over_its_limit_reads_differently_from_it() -> None:
     found = judge_protection([backup(1, 36.5)], [NIGHTLY], ["docs"], NOW)
     assert "is 1d12h old: schedule 'nightly' allows 36 h" in found.reason
+
+
+def test_an_empty_catalog_without_the_cluster_is_not_protected() -> None:
+    """That nothing is known to need a backup is no protection."""
+    assert not judge_protection([], [NIGHTLY], None, NOW).protected
+    assert not judge_protection([backup(1, 1, imported=True)], [NIGHTLY], None, NOW).protected
