@@ -7,6 +7,7 @@ from cleancut.api.archive import Archive, ArchiveMark, LogPage, LogQuery
 from cleancut.api.backups import Backup, BackupPage, Evidence
 from cleancut.api.cluster import AgentSettings, ClusterStatus, Diagnosis, ForgottenPeer, Identity
 from cleancut.api.garbage import GarbageCollection
+from cleancut.api.protection import Protection
 from cleancut.api.rebalances import Rebalance, RebalanceOptions, RebalancePage, RebalancePlan
 from cleancut.api.repairs import Repair
 from cleancut.api.reshards import Reshard, ReshardOptions, ReshardPage, ReshardPlan
@@ -63,6 +64,7 @@ __all__ = [
     "LogQuery",
     "MomentOptions",
     "NotFound",
+    "Protection",
     "Rebalance",
     "RebalanceOptions",
     "RebalancePage",

@@ -11,6 +11,7 @@ from cleancut.api.archive import Archive, ArchiveMark, LogPage, LogQuery
 from cleancut.api.backups import Backup, BackupPage
 from cleancut.api.cluster import AgentSettings, ClusterStatus, Diagnosis, ForgottenPeer, Identity
 from cleancut.api.garbage import GarbageCollection
+from cleancut.api.protection import Protection
 from cleancut.api.rebalances import Rebalance, RebalanceOptions, RebalancePage, RebalancePlan
 from cleancut.api.repairs import Repair
 from cleancut.api.reshards import Reshard, ReshardOptions, ReshardPage, ReshardPlan
@@ -199,6 +200,9 @@ class BlockingClient:
 
     def cluster_status(self) -> ClusterStatus:
         return self._runner.run(self._client.cluster_status())
+
+    def protection(self) -> Protection:
+        return self._runner.run(self._client.protection())
 
     def agent_settings(self) -> AgentSettings:
         return self._runner.run(self._client.agent_settings())
