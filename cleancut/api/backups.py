@@ -11,7 +11,7 @@ class ShardEvidence(ApiValue, frozen=True):
     """The raw numbers that prove, or disprove, that one shard is of the backup's instant.
     `rolled_to`: the operation up to which its log is stored, which a restore replays. `audit`:
     None: none was asked for; "": what was captured from the disk is what Qdrant streamed
-    afterwards; else why it was not compared."""
+    afterwards; else why it was not compared. `agent`: the name of the one that captured it."""
 
     collection: str
     shard_id: int
@@ -24,6 +24,7 @@ class ShardEvidence(ApiValue, frozen=True):
     doubt: str = ""
     rolled_to: int | None = None
     audit: str | None = None
+    agent: str = ""
 
 
 class FenceEvidence(ApiValue, frozen=True):

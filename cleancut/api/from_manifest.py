@@ -131,6 +131,7 @@ def shown_evidence(manifest: Manifest, *, with_shards: bool) -> Evidence:
             doubt=_IMPORTED if manifest.imported is not None else shard.doubt,
             rolled_to=shard.last_entry if shard.last_entry >= 0 else None,
             audit=shard.audit,
+            agent=shard.agent,
         )
         for shard in (manifest.shards if with_shards else ())
     )

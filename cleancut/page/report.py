@@ -40,6 +40,5 @@ def report_of(seen: Seen, details: Sequence[tuple[Backup, Timeline]], store: str
         checked=newest_checks(seen.checks),
         growth=growth_of(seen.backups),
         most=MOST,
-        peer_names={},
         href=href,
     )

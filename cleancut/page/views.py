@@ -177,7 +177,6 @@ def backup(seen: Seen, one: Backup, timeline: Timeline) -> View:
         "one": one,
         "timeline": timeline,
         "restorable": restorable,
-        "peer_names": peer_names(seen),
     }
     return View(
         BACKUPS,

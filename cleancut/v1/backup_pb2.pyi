@@ -56,7 +56,7 @@ CONSISTENCY_PER_SHARD: Consistency
 CONSISTENCY_IMPORTED: Consistency
 
 class ShardEvidence(_message.Message):
-    __slots__ = ("collection", "shard_id", "peer_id", "ops_before", "ops_after", "unchanged", "points", "drained", "doubt", "rolled_to", "audit")
+    __slots__ = ("collection", "shard_id", "peer_id", "ops_before", "ops_after", "unchanged", "points", "drained", "doubt", "rolled_to", "audit", "agent")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     SHARD_ID_FIELD_NUMBER: _ClassVar[int]
     PEER_ID_FIELD_NUMBER: _ClassVar[int]
@@ -68,6 +68,7 @@ class ShardEvidence(_message.Message):
     DOUBT_FIELD_NUMBER: _ClassVar[int]
     ROLLED_TO_FIELD_NUMBER: _ClassVar[int]
     AUDIT_FIELD_NUMBER: _ClassVar[int]
+    AGENT_FIELD_NUMBER: _ClassVar[int]
     collection: str
     shard_id: int
     peer_id: int
@@ -79,7 +80,8 @@ class ShardEvidence(_message.Message):
     doubt: str
     rolled_to: int
     audit: str
-    def __init__(self, collection: _Optional[str] = ..., shard_id: _Optional[int] = ..., peer_id: _Optional[int] = ..., ops_before: _Optional[int] = ..., ops_after: _Optional[int] = ..., unchanged: _Optional[bool] = ..., points: _Optional[int] = ..., drained: _Optional[bool] = ..., doubt: _Optional[str] = ..., rolled_to: _Optional[int] = ..., audit: _Optional[str] = ...) -> None: ...
+    agent: str
+    def __init__(self, collection: _Optional[str] = ..., shard_id: _Optional[int] = ..., peer_id: _Optional[int] = ..., ops_before: _Optional[int] = ..., ops_after: _Optional[int] = ..., unchanged: _Optional[bool] = ..., points: _Optional[int] = ..., drained: _Optional[bool] = ..., doubt: _Optional[str] = ..., rolled_to: _Optional[int] = ..., audit: _Optional[str] = ..., agent: _Optional[str] = ...) -> None: ...
 
 class FenceEvidence(_message.Message):
     __slots__ = ("aliases", "hooked", "seen_by", "held_ms")

@@ -196,12 +196,12 @@ def _audit(shards: Sequence[ShardEvidence]) -> Iterator[str]:
 
 def _shards(shards: Sequence[ShardEvidence]) -> RenderableType:
     return grid(
-        ("COLLECTION", "SHARD", "PEER", "OPS BEFORE", "OPS AFTER", "UNCHANGED", "POINTS"),
+        ("COLLECTION", "SHARD", "AGENT", "OPS BEFORE", "OPS AFTER", "UNCHANGED", "POINTS"),
         (
             (
                 shard.collection,
                 shard.shard_id,
-                shard.peer_id,
+                shard.agent or shard.peer_id,
                 shard.ops_before,
                 shard.ops_after,
                 _proven(shard),

@@ -67,8 +67,8 @@ class CollectionProtection(Record, frozen=True):
 
 
 class NewestBackup(Record, frozen=True):
-    """The newest whole, undamaged backup. `limit_s`: of the schedule that made it, or the limit
-    without a schedule."""
+    """The newest whole, undamaged backup. `schedule`: that made it; of a manual one, the
+    strictest that covers any of its collections. `limit_s`: how old it may be by that."""
 
     epoch: int
     cut_at_s: float
@@ -182,13 +182,17 @@ def _limit(name: str, promises: Sequence[Promise]) -> tuple[float, str]:
 
 def _newest(backup: ProtectingBackup, promises: Sequence[Promise], now_s: float) -> NewestBackup:
     limits = {one.name: one.max_age_s for one in promises}
-    limit_s = limits.get(backup.schedule, float("inf"))
+    limit_s, schedule = limits.get(backup.schedule, UNSCHEDULED_S), backup.schedule
+    if not schedule:
+        limit_s, schedule = min(
+            (_limit(name, promises) for name in backup.collections), default=(limit_s, "")
+        )
     return NewestBackup(
         epoch=backup.epoch,
         cut_at_s=backup.cut_at_s,
         age_s=max(0.0, now_s - backup.cut_at_s),
         limit_s=limit_s if limit_s < float("inf") else UNSCHEDULED_S,
-        schedule=backup.schedule,
+        schedule=schedule,
     )
 
 

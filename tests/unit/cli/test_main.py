@@ -72,6 +72,7 @@ def test_create_waits_and_prints_one_json_object_of_the_promised_shape() -> None
                     "doubt": "",
                     "rolled_to": None,
                     "audit": None,
+                    "agent": "",
                 }
             ],
             "sample_queries": 0,

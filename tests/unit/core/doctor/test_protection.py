@@ -107,6 +107,15 @@ def test_each_collection_says_which_backup_and_which_limit() -> None:
     assert found.newest.limit_s == 1.5 * HOUR
 
 
+def test_a_manual_backup_is_measured_by_the_strictest_schedule() -> None:
+    """The first line of a status names the limit that the verdict is made of."""
+    made = backup(2, 1, "docs", "orders", schedule="")
+    found = judge_protection([made], [NIGHTLY, HOURLY], ["docs", "orders"], NOW)
+    assert found.newest is not None
+    assert (found.newest.schedule, found.newest.limit_s) == ("hourly", 1.5 * HOUR)
+    assert "(hourly: at most 90 min)" in summary(found, NOW)
+
+
 def test_a_damaged_backup_is_not_the_newest_one() -> None:
     found = judge_protection([backup(1, 3), backup(2, 1, damaged=True)], [NIGHTLY], ["docs"], NOW)
     assert found.newest is not None
