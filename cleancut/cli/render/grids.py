@@ -39,11 +39,6 @@ def span(seconds: float) -> str:
     return f"{minutes} min {left} s" if minutes else f"{left} s"
 
 
-def minute(time: str | None) -> str | None:
-    """An RFC 3339 time as lists show it: `2026-11-29 18:08Z`."""
-    return f"{time[:10]} {time[11:16]}Z" if time else None
-
-
 def some(names: Iterable[str]) -> str:
     """The first three names, and the number of the others."""
     known = list(names)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 
 from cleancut.api.rebalances import BalancedPeer, BalanceStep, Rebalance, RebalancePlan
 from cleancut.api.state_words import state_of, step_of
-from cleancut.cli.render.grids import facts, grid, minute, size, troubles
+from cleancut.cli.render.grids import Columns, facts, grid, size, troubles
+from cleancut.cli.render.times import ago, clock, took
 
 
 def rebalance_plan(value: RebalancePlan) -> RenderableType:
@@ -40,9 +42,22 @@ def rebalance(value: Rebalance) -> RenderableType:
 
 
 def rebalance_list(values: Sequence[Rebalance]) -> RenderableType:
-    return grid(
-        ("ID", "STATE", "CREATED AT", "STEPS", "AFTER"),
-        ((v.id, state_of(v), minute(v.created_at), len(v.steps), v.after) for v in values),
+    now_s = time.time()
+    return Columns(
+        ("ID", "STATE", "AGE", "TOOK", "STEPS", "AFTER", "CREATED AT"),
+        (
+            (
+                v.id,
+                state_of(v),
+                ago(v.created_at, now_s),
+                took(v.created_at, v.ended_at),
+                len(v.steps),
+                v.after,
+                clock(v.created_at),
+            )
+            for v in values
+        ),
+        drop=("CREATED AT", "AFTER", "TOOK", "STEPS"),
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 
 from cleancut.api.reshards import Reshard, ReshardPlan, ReshardStep
 from cleancut.api.state_words import state_of, step_of
-from cleancut.cli.render.grids import facts, grid, minute, size, troubles
+from cleancut.cli.render.grids import Columns, facts, grid, size, troubles
+from cleancut.cli.render.times import ago, clock, took
 
 
 def reshard_plan(value: ReshardPlan) -> RenderableType:
@@ -42,19 +44,23 @@ def reshard(value: Reshard) -> RenderableType:
 
 
 def reshard_list(values: Sequence[Reshard]) -> RenderableType:
-    return grid(
-        ("ID", "STATE", "CREATED AT", "COLLECTION", "KEY", "SHARDS"),
+    now_s = time.time()
+    return Columns(
+        ("ID", "STATE", "AGE", "TOOK", "COLLECTION", "KEY", "SHARDS", "CREATED AT"),
         (
             (
                 v.id,
                 state_of(v),
-                minute(v.created_at),
+                ago(v.created_at, now_s),
+                took(v.created_at, v.ended_at),
                 v.collection,
                 v.shard_key,
                 _numbers(v.shards, v.wanted),
+                clock(v.created_at),
             )
             for v in values
         ),
+        drop=("CREATED AT", "TOOK", "KEY"),
         fold=("COLLECTION",),
     )
 

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 
 from cleancut.api.restores import PlannedReshard, Restore, RestoredMoment, RestorePlan
 from cleancut.api.state_words import state_of, step_of
-from cleancut.cli.render.grids import facts, grid, minute, size, some, span, troubles
+from cleancut.cli.render.grids import Columns, facts, grid, size, some, span, troubles
+from cleancut.cli.render.times import ago, clock, took
 
 
 def restore_list(restores: Sequence[Restore]) -> RenderableType:
-    return grid(
-        ("ID", "BACKUP", "STATE", "CREATED AT", "COLLECTIONS"),
+    now_s = time.time()
+    return Columns(
+        ("ID", "BACKUP", "STATE", "AGE", "TOOK", "COLLECTIONS", "CREATED AT"),
         (
             (
                 one.id,
                 one.backup_epoch or one.backup_id,
                 state_of(one),
-                minute(one.created_at),
+                ago(one.created_at, now_s),
+                took(one.created_at, one.ended_at),
                 some(collection.name for collection in one.collections),
+                clock(one.created_at),
             )
             for one in restores
         ),
+        drop=("CREATED AT", "COLLECTIONS", "TOOK"),
         fold=("COLLECTIONS",),
     )
 

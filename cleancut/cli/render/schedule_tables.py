@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from rich.console import RenderableType
+from rich.text import Text
 
 from cleancut.api.schedules import RetentionRules, Schedule
 from cleancut.api.state_words import word_of
-from cleancut.cli.render.grids import facts, grid, minute, some
+from cleancut.cli.render.grids import Columns, facts, some
+from cleancut.cli.render.times import ago, clock
+from cleancut.core.primitives.durations import rough_duration
 from cleancut.core.protocol.states import State
+
+_TITLES = (
+    *("NAME", "DOES", "LAST", "RESULT", "NEXT", "MAX AGE", "KEEPS", "CRON", "TIME ZONE"),
+    *("SKIPPED", "COLLECTIONS", "LAST ID"),
+)
+_DROPPED = ("LAST ID", "COLLECTIONS", "SKIPPED", "TIME ZONE", "CRON", "KEEPS", "MAX AGE")
 
 
 def schedule_list(schedules: Sequence[Schedule]) -> RenderableType:
-    return grid(
-        ("NAME", "DOES", "CRON", "TIME ZONE", "NEXT", "LAST", "STATE", "SKIPPED", "COLLECTIONS"),
+    if not schedules:
+        return Text("no schedules: they are set in the settings of the coordinators")
+    now_s = time.time()
+    return Columns(
+        _TITLES,
         (
             (
                 one.name,
                 one.do,
+                ago(one.last_due_at, now_s),
+                _last(one),
+                "paused" if one.paused else clock(one.next_at, one.time_zone),
+                rough_duration(one.max_age_s) if one.max_age_s else None,
+                _rules(one.retention) if one.retention else None,
                 one.cron,
                 one.time_zone,
-                "paused" if one.paused else minute(one.next_at),
-                one.last_id or minute(one.last_due_at),
-                _last(one),
-                minute(one.skipped_at),
+                ago(one.skipped_at, now_s),
                 some(one.collections) or "all",
+                one.last_id,
             )
             for one in schedules
         ),
-        fold=("CRON", "COLLECTIONS"),
+        drop=_DROPPED,
+        fold=("COLLECTIONS",),
     )
 
 

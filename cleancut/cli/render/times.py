@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from cleancut.cli.render.grids import span
 from cleancut.core.primitives.durations import rough_duration
 from cleancut.core.primitives.timestamps import parse_time
 
@@ -32,6 +33,13 @@ def moment(value: str | None, zone: str = "", now_s: float | None = None) -> str
     if not value:
         return None
     return f"{_in_zone(value, zone):%Y-%m-%d %H:%M:%S %Z} ({ago(value, now_s)})"
+
+
+def took(began: str | None, ended: str | None) -> str | None:
+    """How long something took that has ended: `1 h 5 min`."""
+    if not began or not ended:
+        return None
+    return span(max(0.0, parse_time(ended) - parse_time(began)))
 
 
 def _in_zone(value: str, zone: str) -> datetime:

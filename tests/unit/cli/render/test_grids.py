@@ -11,12 +11,14 @@ from rich.console import Console
 
 from cleancut.api.backups import Backup, BackupBytes, Evidence
 from cleancut.api.restores import Restore, RestoredCollection
+from cleancut.api.schedules import RetentionRules, Schedule
 from cleancut.api.state_words import state_of
 from cleancut.api.values import AgentProgress, OperationError
 from cleancut.cli.render.backup_tables import LIST_DROPPED, backup_list
 from cleancut.cli.render.grids import print_table
 from cleancut.cli.render.progress import agent_line
 from cleancut.cli.render.restore_tables import restore_list
+from cleancut.cli.render.schedule_tables import schedule_list
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.states import FINAL_STATES, State
 
@@ -60,6 +62,28 @@ def test_columns_are_left_out_from_the_right_and_never_what_one_chooses_by() -> 
     assert ", ".join(f"`{title}`" for title in LIST_DROPPED) in page
 
 
+def test_a_list_of_schedules_says_what_became_of_the_last_one() -> None:
+    one = Schedule(
+        name="nightly",
+        do="backup",
+        cron="30 2 * * *",
+        time_zone="Europe/Berlin",
+        next_at="2026-11-30T01:30:00Z",
+        last_due_at="2026-11-29T01:30:00Z",
+        last_state=State.COMMITTED,
+        retention=RetentionRules(keep_last=3),
+        max_age_s=36 * 3600.0,
+        last_id=BACKUP.id,
+    )
+    head, row = lines(schedule_list([one]), 80)
+    assert head.split()[:5] == ["NAME", "DOES", "LAST", "RESULT", "NEXT"]
+    assert " ok " in row
+    assert "2026-11-30 02:30 CET" in row
+    wide = lines(schedule_list([one]), 400)[1]
+    assert "keep-last 3" in wide
+    assert BACKUP.id in wide
+
+
 def test_an_empty_list_says_how_to_make_a_backup() -> None:
     assert "cleancut backup create" in "".join(lines(backup_list([]), 80))
 
@@ -83,7 +107,7 @@ def test_a_list_of_restores_is_never_cut() -> None:
         collections=tuple(RestoredCollection(name=name) for name in NAMES),
     )
     text = "\n".join(lines(restore_list([one]), 80))
-    for part in (one.id, "123456", "needs operator", "2026-11-29 18:08Z"):
+    for part in (one.id, "123456", "needs operator", " ago"):
         assert part in text
 
 
