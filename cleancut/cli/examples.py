@@ -125,9 +125,6 @@ _EXPLAINED = {
     "cluster": Explained("how-to/doctor", (f"{_STORE} cluster list",)),
     "cluster forget-peer": Explained("how-to/doctor", ("cleancut cluster forget-peer 4711",)),
     "cluster list": Explained("how-to/disaster-recovery", (f"{_STORE} cluster list",)),
-    "cluster rebalance": Explained(
-        "how-to/rebalance", ("cleancut cluster rebalance --plan", "cleancut cluster rebalance")
-    ),
     "cluster settings": Explained(
         "how-to/backup",
         ("cleancut cluster settings", "cleancut cluster settings --upload-rate 50MiB"),
@@ -157,6 +154,15 @@ _EXPLAINED = {
     ),
     "mark": Explained("how-to/moments", ("cleancut mark before-migration",)),
     "report": Explained("how-to/monitoring", (f"{_STORE} report > report.html",)),
+    "rebalance": Explained(
+        "how-to/rebalance", ("cleancut rebalance plan", "cleancut rebalance start")
+    ),
+    "rebalance cancel": Explained("how-to/rebalance", ("cleancut rebalance cancel rb-1",)),
+    "rebalance list": Explained("how-to/rebalance", ("cleancut rebalance list",)),
+    "rebalance plan": Explained("how-to/rebalance", ("cleancut rebalance plan --max-moves 5",)),
+    "rebalance show": Explained("how-to/rebalance", ("cleancut rebalance show rb-1",)),
+    "rebalance start": Explained("how-to/rebalance", ("cleancut rebalance start",)),
+    "rebalance watch": Explained("how-to/rebalance", ("cleancut rebalance watch rb-1",)),
     "reshard": Explained("how-to/reshard", ("cleancut reshard plan products --shards 6",)),
     "reshard cancel": Explained("how-to/reshard", ("cleancut reshard cancel rh-1",)),
     "reshard list": Explained("how-to/reshard", ("cleancut reshard list",)),

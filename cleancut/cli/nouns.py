@@ -44,7 +44,9 @@ NOUNS = {
     "alerts": Noun("monitoring:alerts", "Print the alerting rules of this version."),
     "archive": Noun("archive:archive", "Show the continuous archive of the shards' logs."),
     "backup": Noun("backup:backup", "Create, show, verify and delete backups."),
-    "cluster": Noun("cluster:cluster", "Rebalance shards, remove peers, and limit agents."),
+    "cluster": Noun(
+        "cluster:cluster", "List the clusters of a store, remove peers, and limit agents."
+    ),
     "completion": Noun(
         "version:completion", 'Print a completion script: `eval "$(cleancut completion bash)"`.'
     ),
@@ -60,6 +62,10 @@ NOUNS = {
     "mark": Noun(
         "archive:mark",
         "Name a moment at which no archived shard was written to, such as before a migration.",
+    ),
+    "rebalance": Noun(
+        "rebalance:rebalance",
+        "Spread shards evenly over the peers, and restore replication factors.",
     ),
     "report": Noun(
         "report:report", "Write a report of a store as one HTML file, without a script."

@@ -181,11 +181,8 @@ def _interrupted(job: Job[Any]) -> Exit:
 
 def _again(noun: str, name: str) -> str:
     """By its id: each attempt of a running backup has another number."""
-    verb = "cluster rebalance --watch" if noun == "rebalance" else f"{noun} watch"
-    return f"`cleancut {verb} {name}`"
+    return f"`cleancut {noun} watch {name}`"
 
 
 def _look(noun: str) -> str:
-    return (
-        "`cleancut cluster rebalance --list`" if noun == "rebalance" else f"`cleancut {noun} list`"
-    )
+    return f"`cleancut {noun} list`"

@@ -59,7 +59,7 @@ class MemoryRebalances:
 
     async def get_rebalance(self, name: str) -> Rebalance:
         if name not in self._rebalances:
-            raise NotFound(f"there is no rebalance {name}", "see `cleancut cluster rebalance`")
+            raise NotFound(f"there is no rebalance {name}", "see `cleancut rebalance start`")
         return self._rebalances[name]
 
     async def list_rebalances(self, page: PageRequest) -> RebalancePage:

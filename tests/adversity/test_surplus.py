@@ -58,7 +58,7 @@ def test_the_good_replica_is_never_dropped(launch: Launch, stale: int) -> None:
     world.run(diverge())
     counts = world.run(_count(world))
     assert sorted(counts) == [FEW, FEW + MANY], "the replicas do not disagree"
-    answer = world.cleancut("cluster", "rebalance", "--drop-surplus", "--yes")
+    answer = world.cleancut("rebalance", "start", "--drop-surplus", "--yes")
     refused(answer, answer.exit_code, COLLECTION)
     assert answer.exit_code != 0
     assert world.run(_count(world)) == counts

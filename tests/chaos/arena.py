@@ -193,7 +193,7 @@ class Arena:
         """The answer may be lost with who gives it; what was started is seen in etcd. Raises: what
         the command told, if nothing was."""
         made = self.case.made["id"]
-        verb = ("cluster", "rebalance") if cell.moves else ("restore", "start", made)
+        verb = ("rebalance", "start") if cell.moves else ("restore", "start", made)
         with suppress(TimedOut):
             answer = await self.setup.cleancut(*verb, "--yes", "--no-wait", timeout_s=60.0)
             if not trace.phases:

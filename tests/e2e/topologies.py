@@ -59,7 +59,7 @@ def spread(launch: Launch) -> Outcome:
     case = Case.begin(launch, 1, 2)
     case.world.lose_all(3)
     done = case.restore(rebalance=True)
-    followed = case.world.ok("rebalance", "cluster", "rebalance", "--show", done["rebalance_id"])
+    followed = case.world.ok("rebalance", "rebalance", "show", done["rebalance_id"])
     case.outcome.expect(followed["state"] == "DONE", f"the rebalance: {followed['error']}")
     case.outcome.others += case.world.run(uneven(case.world, list(case.names.values())))
     return case.compare()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from cleancut.cli.commands.doctor import forget_peer
-from cleancut.cli.commands.rebalance import rebalance
 from cleancut.cli.options import confirm, request_id_option, yes_option
 from cleancut.cli.render.output import emit
 from cleancut.cli.settings import Noun, Verb, parse_size, settings_of
@@ -14,11 +13,10 @@ from cleancut.cli.wait import ask
 
 @click.group(cls=Noun, name="cluster")
 def cluster() -> None:
-    """Rebalance shards, remove peers, and limit agents."""
+    """List the clusters of a store, remove peers, and limit agents."""
 
 
 cluster.add_command(forget_peer)
-cluster.add_command(rebalance)
 
 
 @cluster.command("list")

@@ -1,15 +1,23 @@
-"""`cleancut cluster rebalance`: spreads shards evenly, and restores missing replicas."""
+"""`cleancut rebalance`: spreads shards evenly, and restores missing replicas."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from cleancut.cli.exit_codes import Exit, report_error
-from cleancut.cli.options import completed, confirm, request_id_option, wait_options, yes_option
+from cleancut.cli.options import (
+    completed,
+    confirm,
+    request_id_option,
+    timeout_option,
+    wait_options,
+    yes_option,
+)
 from cleancut.cli.render.output import emit, emit_many
-from cleancut.cli.settings import Settings, Verb, settings_of
+from cleancut.cli.settings import Noun, Settings, Verb, settings_of
 from cleancut.cli.terminal import answers
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
 from cleancut.core.primitives.errors import Refused
@@ -17,66 +25,85 @@ from cleancut.core.primitives.errors import Refused
 if TYPE_CHECKING:
     from cleancut.api.rebalances import Rebalance, RebalanceOptions, RebalancePlan
 
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 _LISTED = 50
 
 
-@click.command(cls=Verb)
-@click.option("--plan", is_flag=True, help="Only show the steps. Exit code 4: it would be refused.")
-@click.option(
-    "--max-moves",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Move at most N replicas. Default: no limit.",
-)
-@click.option(
-    "--bandwidth-aware",
-    is_flag=True,
-    help="Start with one transfer per peer, and add more only while none slows down.",
-)
-@click.option(
-    "--drop-surplus",
-    is_flag=True,
-    help="Drop replicas beyond the replication factor. Default: keep them.",
-)
+@click.group(cls=Noun, name="rebalance")
+def rebalance() -> None:
+    """Spread shards evenly over the peers, and restore replication factors."""
+
+
+def _moves(function: _Command) -> _Command:
+    """The options that decide the steps."""
+    for option in (
+        click.option(
+            "--drop-surplus",
+            is_flag=True,
+            help="Drop replicas beyond the replication factor. Default: keep them.",
+        ),
+        click.option(
+            "--bandwidth-aware",
+            is_flag=True,
+            help="Start with one transfer per peer, and add more only while none slows down.",
+        ),
+        click.option(
+            "--max-moves",
+            type=click.IntRange(1),
+            metavar="N",
+            help="Move at most N replicas. Default: no limit.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+@rebalance.command(cls=Verb)
+@_moves
+@click.pass_context
+def plan(
+    context: click.Context,
+    /,
+    *,
+    max_moves: int | None,
+    bandwidth_aware: bool,
+    drop_surplus: bool,
+) -> Exit:
+    """Show the steps of a rebalance, and what prevents it; change nothing.
+
+    Exit code 4: it would be refused.
+    """
+    from cleancut.api.rebalances import RebalanceOptions
+
+    settings = settings_of(context)
+    options = RebalanceOptions(
+        max_moves=max_moves or 0, bandwidth_aware=bandwidth_aware, drop_surplus=drop_surplus
+    )
+    made = _plan(settings, options)
+    emit(settings.output, "plan", made)
+    return report_error(_refusal(made)) if made.blockers else Exit.OK
+
+
+@rebalance.command(cls=Verb)
+@_moves
 @click.option(
     "--plan-digest",
     metavar="DIGEST",
     default="",
     help="Refuse the rebalance if its plan has changed since.",
 )
-@click.option("--list", "list_", is_flag=True, help="List rebalances instead, newest first.")
-@click.option(
-    "--show", metavar="ID", shell_complete=completed("rebalances"), help="Show a rebalance instead."
-)
-@click.option(
-    "--watch",
-    metavar="ID",
-    shell_complete=completed("rebalances"),
-    help="Wait until a rebalance ends instead.",
-)
-@click.option(
-    "--cancel",
-    metavar="ID",
-    shell_complete=completed("rebalances"),
-    help="Abort a rebalance's transfers instead.",
-)
 @yes_option
 @wait_options
 @request_id_option
 @click.pass_context
-def rebalance(
+def start(
     context: click.Context,
     /,
     *,
-    plan: bool,
     max_moves: int | None,
     bandwidth_aware: bool,
     drop_surplus: bool,
     plan_digest: str,
-    list_: bool,
-    show: str | None,
-    watch: str | None,
-    cancel: str | None,
     yes: bool,
     wait: bool,
     timeout_s: float,
@@ -93,18 +120,6 @@ def rebalance(
     options = RebalanceOptions(
         max_moves=max_moves or 0, bandwidth_aware=bandwidth_aware, drop_surplus=drop_surplus
     )
-    if [bool(one) for one in (plan, list_, show, watch, cancel)].count(True) > 1:
-        raise click.UsageError("--plan, --list, --show, --watch and --cancel exclude each other")
-    if plan:
-        return _show_plan(settings, options)
-    if list_:
-        return _list(settings)
-    if show:
-        return _show(settings, show)
-    if watch:
-        return run_job(settings, _job(watch, timeout_s))
-    if cancel:
-        return _cancel(settings, cancel, yes=yes)
     if not yes and answers():
         made = _plan(settings, options)
         plan_digest = plan_digest or made.digest
@@ -116,6 +131,59 @@ def rebalance(
     job.start = lambda client: client.start_rebalance(request_id, options, plan_digest)
     job.wait, job.request_id = wait, request_id
     return run_job(settings, job)
+
+
+@rebalance.command("list")
+@click.pass_context
+def list_(context: click.Context, /) -> None:
+    """List rebalances, newest first."""
+    settings = settings_of(context)
+    if settings.offline:
+        from cleancut.cli.offline_history import list_ended
+
+        emit_many(settings.output, "rebalances", list_ended(settings, "rebalance", _LISTED))
+        return
+    page = ask(settings, lambda client: client.list_rebalances())
+    emit_many(settings.output, "rebalances", page.rebalances)
+
+
+_id = click.argument("rebalance_id", metavar="ID", shell_complete=completed("rebalances"))
+
+
+@rebalance.command()
+@_id
+@click.pass_context
+def show(context: click.Context, /, rebalance_id: str) -> None:
+    """Show a rebalance."""
+    settings = settings_of(context)
+    if settings.offline:
+        from cleancut.cli.offline_history import show_ended
+
+        found = show_ended(settings, "rebalance", rebalance_id)
+    else:
+        found = ask(settings, lambda client: client.get_rebalance(rebalance_id))
+    emit(settings.output, "rebalance", found)
+
+
+@rebalance.command()
+@_id
+@timeout_option
+@click.pass_context
+def watch(context: click.Context, /, rebalance_id: str, timeout_s: float) -> Exit:
+    """Wait until a rebalance ends."""
+    return run_job(settings_of(context), _job(rebalance_id, timeout_s))
+
+
+@rebalance.command()
+@_id
+@yes_option
+@click.pass_context
+def cancel(context: click.Context, /, rebalance_id: str, yes: bool) -> Exit:
+    """Abort a rebalance's transfers; replicas that have moved stay where they are."""
+    settings = settings_of(context)
+    confirm(f"abort the transfers of rebalance {rebalance_id}", yes=yes)
+    asked = ask(settings, lambda client: client.cancel_rebalance(rebalance_id))
+    return conclude_cancel(settings, "rebalance", asked, f"rebalance watch {rebalance_id}")
 
 
 def _job(name: str, timeout_s: float) -> Job[Rebalance]:
@@ -132,41 +200,6 @@ def follow_after(settings: Settings, name: str, timeout_s: float) -> Exit:
     job = _job(name, timeout_s)
     job.shown = False
     return run_job(settings, job)
-
-
-def _list(settings: Settings) -> Exit:
-    if settings.offline:
-        from cleancut.cli.offline_history import list_ended
-
-        found = list_ended(settings, "rebalance", _LISTED)
-        emit_many(settings.output, "rebalances", found)
-        return Exit.OK
-    page = ask(settings, lambda client: client.list_rebalances())
-    emit_many(settings.output, "rebalances", page.rebalances)
-    return Exit.OK
-
-
-def _show(settings: Settings, name: str) -> Exit:
-    if settings.offline:
-        from cleancut.cli.offline_history import show_ended
-
-        found = show_ended(settings, "rebalance", name)
-    else:
-        found = ask(settings, lambda client: client.get_rebalance(name))
-    emit(settings.output, "rebalance", found)
-    return Exit.OK
-
-
-def _show_plan(settings: Settings, options: RebalanceOptions) -> Exit:
-    made = _plan(settings, options)
-    emit(settings.output, "plan", made)
-    return report_error(_refusal(made)) if made.blockers else Exit.OK
-
-
-def _cancel(settings: Settings, name: str, *, yes: bool) -> Exit:
-    confirm(f"abort the transfers of rebalance {name}", yes=yes)
-    asked = ask(settings, lambda client: client.cancel_rebalance(name))
-    return conclude_cancel(settings, "rebalance", asked, f"cluster rebalance --watch {name}")
 
 
 def _plan(settings: Settings, options: RebalanceOptions) -> RebalancePlan:

@@ -58,7 +58,7 @@ def plan(context: click.Context, /, backup_id: str, *, deep: bool, **what: Any) 
 @restore.command()
 @backup_argument
 @what_options
-@click.option("--rebalance", is_flag=True, help="Run `cluster rebalance` afterwards.")
+@click.option("--rebalance", is_flag=True, help="Run `rebalance start` afterwards.")
 @click.option(
     "--strict",
     is_flag=True,

@@ -133,7 +133,7 @@ def _stuck(facts: Facts) -> Iterator[Finding]:
     shows = {
         OperationKind.BACKUP: "cleancut backup show",
         OperationKind.IMPORT: "cleancut backup show",
-        OperationKind.REBALANCE: "cleancut cluster rebalance --show",
+        OperationKind.REBALANCE: "cleancut rebalance show",
         OperationKind.RESHARD: "cleancut reshard show",
     }
     for one in facts.stuck:

@@ -131,7 +131,7 @@ def _few(facts: Facts, entry: LiveShards) -> Iterator[Finding]:
             severity="warning",
             what=f"{shards_named(few)} of {entry.name!r} {'has' if len(few) == 1 else 'have'} fewer"
             f" than {wanted} replicas: Qdrant does not add them by itself",
-            fixes=(Fix("cleancut cluster rebalance"),),
+            fixes=(Fix("cleancut rebalance start"),),
         )
 
 

@@ -114,7 +114,7 @@ def make_balance(layout: Layout, max_moves: int = 0, *, drop_surplus: bool = Fal
 
 def check_balance(plan: BalancePlan) -> BalancePlan:
     """Raises: Refused, with the first blocker and the number of others."""
-    hint = "see `cleancut cluster rebalance --plan` for all of them"
+    hint = "see `cleancut rebalance plan` for all of them"
     check_unblocked("rebalance", plan.blockers, hint)
     return plan
 

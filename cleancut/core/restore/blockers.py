@@ -178,7 +178,7 @@ def warnings_of(entry: CollectionEntry, factor: int, target: Target) -> Iterator
     if factor > peers > 0:
         yield (
             f"replication factor {factor} on {peers} peers gives {peers} replicas;"
-            " add peers, then `cleancut cluster rebalance` makes the others"
+            " add peers, then `cleancut rebalance start` makes the others"
         )
     shards = len(entry.shard_ids)
     if peers > shards * min(factor, peers) > 0:

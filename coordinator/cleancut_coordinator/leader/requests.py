@@ -30,6 +30,7 @@ _PREFIX = {
 _NOUN = {
     OperationKind.BACKUP: "backup list",
     OperationKind.RESTORE: "restore list",
+    OperationKind.REBALANCE: "rebalance list",
     OperationKind.RESHARD: "reshard list",
 }
 
@@ -192,7 +193,7 @@ async def load(context: CoordinatorContext, operation: str, *kinds: OperationKin
     if record is None or record.kind not in kinds:
         raise NotFound(
             f"there is no {kinds[0]} {operation!r}",
-            f"see `cleancut {_NOUN.get(kinds[0], 'cluster rebalance --list')}`",
+            f"see `cleancut {_NOUN[kinds[0]]}`",
         )
     return record
 

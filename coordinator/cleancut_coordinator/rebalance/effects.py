@@ -197,5 +197,5 @@ def check_agreed(plan: BalancePlan, digest: str) -> None:
     if digest and digest != plan.digest:
         raise Refused(
             "the cluster has changed since the plan was made",
-            "look at `cleancut cluster rebalance --plan` again",
+            "look at `cleancut rebalance plan` again",
         )

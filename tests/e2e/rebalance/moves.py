@@ -1,4 +1,4 @@
-"""What tests of `cluster rebalance` look at, and how they catch it in the act."""
+"""What tests of `rebalance` look at, and how they catch it in the act."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ def join(world: World) -> PeerProcess:
 
 
 def start(world: World, *more: str) -> Any:
-    return world.ok("rebalance", "cluster", "rebalance", "--yes", *more)
+    return world.ok("rebalance", "rebalance", "start", "--yes", *more)
 
 
 async def show(world: World, name: str) -> Any:
-    answer = await world.setup.cleancut("cluster", "rebalance", "--show", name)
+    answer = await world.setup.cleancut("rebalance", "show", name)
     return answer.value("rebalance")
 
 

@@ -51,7 +51,7 @@ def test_the_next_leader_finishes(launch: Launch) -> None:
         assert (await read_placement(world)).transfers
         target.thaw()
         await world.setup.wait_leader(other_than=leader.name)
-        return await world.setup.cleancut("cluster", "rebalance", "--watch", begun["id"])
+        return await world.setup.cleancut("rebalance", "watch", begun["id"])
 
     done = world.run(body()).value("rebalance")
     assert done["state"] == "DONE"
@@ -71,9 +71,7 @@ def test_a_cancel_leaves_no_transfer(launch: Launch) -> None:
     async def body() -> Any:
         await catch(world, target)
         assert (await show(world, begun["id"]))["state"] == "MOVING"
-        answer = await world.setup.cleancut(
-            "cluster", "rebalance", "--cancel", begun["id"], "--yes"
-        )
+        answer = await world.setup.cleancut("rebalance", "cancel", begun["id"], "--yes")
         assert (await read_placement(world)).transfers == ()
         target.thaw()
         await calm(world)
@@ -98,7 +96,7 @@ def test_a_target_that_stays_dead_ends_it(launch: Launch) -> None:
     async def body() -> Any:
         await catch(world, target)
         await target.kill()
-        return await world.setup.cleancut("cluster", "rebalance", "--watch", begun["id"])
+        return await world.setup.cleancut("rebalance", "watch", begun["id"])
 
     answer = world.run(body())
     assert answer.exit_code == 1, answer.err
@@ -126,7 +124,7 @@ def test_a_target_that_comes_back_is_tried_again(launch: Launch, flags: tuple[st
         await catch(world, target)
         await target.kill()
         await target.start()
-        return await world.setup.cleancut("cluster", "rebalance", "--watch", begun["id"])
+        return await world.setup.cleancut("rebalance", "watch", begun["id"])
 
     done = world.run(body()).value("rebalance")
     assert done["state"] == "DONE"

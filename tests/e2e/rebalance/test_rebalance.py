@@ -1,4 +1,4 @@
-"""`cluster rebalance` on running peers: shards spread, replicas grown, and after a restore."""
+"""`rebalance` on running peers: shards spread, replicas grown, and after a restore."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def test_a_new_peer_gets_its_part(launch: Launch, flags: tuple[str, ...]) -> Non
     kept = world.answers()
     assert numbers(world) == [3, 3]
     peer = world.run(add_peer(world.setup.peers))
-    refused(world.cleancut("cluster", "rebalance", "--yes"), 4, "has no agent")
+    refused(world.cleancut("rebalance", "start", "--yes"), 4, "has no agent")
     world.run(add_agent(world, peer))
-    plan = world.ok("plan", "cluster", "rebalance", "--plan")
+    plan = world.ok("plan", "rebalance", "plan")
     assert plan["blockers"] == []
     assert [step["action"] for step in plan["steps"]] == ["move", "move"]
     assert all(step["size_bytes"] > 0 for step in plan["steps"])
@@ -45,14 +45,14 @@ def test_a_new_peer_gets_its_part(launch: Launch, flags: tuple[str, ...]) -> Non
     assert numbers(world) == [2, 2, 2]
     assert placement(world).transfers == ()
     assert verdict(world, kept) == []
-    assert world.ok("plan", "cluster", "rebalance", "--plan")["steps"] == []
+    assert world.ok("plan", "rebalance", "plan")["steps"] == []
     assert start(world)["steps"] == []
     refused(
-        world.cleancut("cluster", "rebalance", "--yes", "--plan-digest", plan["digest"]),
+        world.cleancut("rebalance", "start", "--yes", "--plan-digest", plan["digest"]),
         4,
         "has changed",
     )
-    listed = world.ok("rebalances", "cluster", "rebalance", "--list")
+    listed = world.ok("rebalances", "rebalance", "list")
     assert listed[-1]["id"] == done["id"]
 
 
@@ -69,7 +69,7 @@ def test_a_lost_peer_s_replicas_grow_anew(launch: Launch) -> None:
             gone = (await qdrant.cluster()).peer_id
         await agent.stop()
         await lost.kill()
-        answer = await world.setup.cleancut("cluster", "rebalance", "--plan")
+        answer = await world.setup.cleancut("rebalance", "plan")
         assert answer.exit_code == 4
         assert "doctor" in answer.err
         async with world.setup.peers[0].client() as qdrant:
@@ -174,7 +174,7 @@ def test_no_replica_is_dropped_while_those_of_its_shard_disagree(launch: Launch)
             await qdrant.patch_collection(COLLECTION, {"params": {"replication_factor": 1}})
 
     world.run(want_one())
-    answer = world.cleancut("cluster", "rebalance", "--yes", "--drop-surplus")
+    answer = world.cleancut("rebalance", "start", "--yes", "--drop-surplus")
     assert answer.exit_code != 0
     assert "shard 0" in answer.err
     assert "different numbers of points" in answer.err
@@ -190,7 +190,7 @@ def test_a_restore_is_spread_afterwards(launch: Launch) -> None:
     world.lose_all(2)
     restored = world.ok("restore", "restore", "start", made["id"], "--yes", "--rebalance")
     assert restored["state"] == "DONE"
-    followed = world.ok("rebalance", "cluster", "rebalance", "--show", restored["rebalance_id"])
+    followed = world.ok("rebalance", "rebalance", "show", restored["rebalance_id"])
     assert followed["state"] == "DONE"
     assert followed["after"] == restored["id"]
     assert numbers(world) == [2, 2]
@@ -204,7 +204,7 @@ def test_a_rebalance_of_a_failed_restore_is_refused(launch: Launch) -> None:
     made = world.back_up()
     answer = world.cleancut("restore", "start", made["id"], "--yes", "--rebalance")
     assert answer.exit_code == 4
-    listed = world.ok("rebalances", "cluster", "rebalance", "--list")
+    listed = world.ok("rebalances", "rebalance", "list")
     assert len(listed) == 1
-    ended = world.cleancut("cluster", "rebalance", "--watch", listed[0]["id"])
+    ended = world.cleancut("rebalance", "watch", listed[0]["id"])
     refused(ended, 4, "nothing of it to rebalance")

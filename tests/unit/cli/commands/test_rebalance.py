@@ -1,4 +1,4 @@
-"""`cleancut cluster rebalance` against a real loopback server: what it asks for, and its exits."""
+"""`cleancut rebalance` against a real loopback server: what it asks for, and its exits."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def test_flags_reach_the_coordinator_and_surplus_replicas_stay_without_one() -> 
         operations = MemoryApi()
         async with serve_api(operations.api, LOOPBACK) as address:
             env = {"CLEANCUT_COORDINATOR": address}
-            flags = ("--plan", "--max-moves", "2", "--bandwidth-aware", "--drop-surplus")
-            assert (await cleancut("cluster", "rebalance", *flags, **env)).code == Exit.OK
+            flags = ("--max-moves", "2", "--bandwidth-aware", "--drop-surplus")
+            assert (await cleancut("rebalance", "plan", *flags, **env)).code == Exit.OK
             assert operations.rebalances.asked == RebalanceOptions(
                 max_moves=2, bandwidth_aware=True, drop_surplus=True
             )
-            assert (await cleancut("cluster", "rebalance", "--plan", **env)).code == Exit.OK
+            assert (await cleancut("rebalance", "plan", **env)).code == Exit.OK
             assert operations.rebalances.asked == RebalanceOptions()
 
     run(scenario())
@@ -47,13 +47,11 @@ def test_a_cancel_that_has_not_ended_says_so(left: State, word: str, code: Exit)
         operations.rebalances.cancelled = left
         async with serve_api(operations.api, LOOPBACK) as address:
             env = {"CLEANCUT_COORDINATOR": address}
-            begun = await cleancut(
-                "cluster", "rebalance", "--yes", "--no-wait", "-o", "name", **env
-            )
+            begun = await cleancut("rebalance", "start", "--yes", "--no-wait", "-o", "name", **env)
             name = begun.out.strip().rpartition("/")[2]
-            ended = await cleancut("cluster", "rebalance", "--cancel", name, "--yes", **env)
+            ended = await cleancut("rebalance", "cancel", name, "--yes", **env)
         assert ended.code == code, ended.err
         assert word in ended.out
-        assert ("--watch" in ended.err) == (code is not Exit.OK)
+        assert ("rebalance watch" in ended.err) == (code is not Exit.OK)
 
     run(scenario())

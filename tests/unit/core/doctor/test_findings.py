@@ -149,7 +149,7 @@ CASES: list[tuple[Facts, str, str, list[str], str]] = [
         "few_replicas",
         "warning",
         ["shard 1 of 'docs' has fewer than 2"],
-        "cleancut cluster rebalance",
+        "cleancut rebalance start",
     ),
     (
         shards(replace(docs(), transfers=(MOVE,))),
