@@ -25,6 +25,7 @@ from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.verification.damage import DRILL
 from cleancut.ports.store import Store
 from cleancut.repository.catalog import list_epochs, read_rows
+from cleancut.repository.history import last_restore
 from cleancut.repository.verification_log import list_checks, newest_good, read_damage
 
 _LOOK_BACK = 200
@@ -96,7 +97,9 @@ def read_status_offline(settings: Settings) -> Status:
             if one is not None
         ]
         drill = newest_good(checks).get(DRILL)
-        test = drill and RestoreTest(kind=DRILL, at_s=drill.at_s, epoch=drill.epoch)
+        drilled = drill and RestoreTest(kind=DRILL, at_s=drill.at_s, epoch=drill.epoch)
+        tests = [one for one in (drilled, await last_restore(store, paths)) if one]
+        test = max(tests, key=lambda one: one.at_s, default=None)
         now_s = time.time()
         judged = judge_protection(known, (), None, now_s, last_restore_test=test)
         state = StoreStatus(url=settings.store or "", reachable=True, backups=len(epochs))

@@ -9,15 +9,21 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from typing import NamedTuple
 
+from cleancut.core.doctor.protection import RestoreTest
 from cleancut.core.format.paths import ObjectKind, Paths
-from cleancut.core.format.story import Story, StoryName, parse_story_name
+from cleancut.core.format.story import Story, StoryKind, StoryName, parse_story_name
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
+from cleancut.core.primitives.timestamps import parse_time
+from cleancut.core.protocol.etcd_records import Operation
+from cleancut.core.protocol.requests import RestoreRequest
+from cleancut.core.protocol.states import OperationKind, State
 from cleancut.ports.store import Store
 from cleancut.repository.bounded import read_document
 from cleancut.runtime.concurrency import run_all
 
 _AT_ONCE = 8
+_LOOK_BACK = 20
 
 
 class StoredStory(NamedTuple):
@@ -63,6 +69,31 @@ async def read_stories(store: Store, stored: Sequence[StoredStory]) -> list[Stor
     """Those of `stored` that can be read, in that order."""
     reads = [partial(read_story, store, one.path) for one in stored]
     return [story for story in await run_all(reads, _AT_ONCE) if story is not None]
+
+
+async def last_restore(store: Store, paths: Paths) -> RestoreTest | None:
+    """The newest restore that was done. Limits: of the newest 20 restores. Raises: what the store
+    does."""
+    for one in (await list_stories(store, paths, {StoryKind.RESTORE}))[:_LOOK_BACK]:
+        story = await read_story(store, one.path)
+        test = restore_test_of(story.operation) if story and story.operation else None
+        if test is not None:
+            return test
+    return None
+
+
+def restore_test_of(operation: Operation) -> RestoreTest | None:
+    """What a restore proves of its backup; None for one that is not done, and other operations.
+    Its number is 0 if the request cannot be read, or names a backup of another cluster."""
+    if operation.kind is not OperationKind.RESTORE or operation.state is not State.DONE:
+        return None
+    try:
+        request = decode(RestoreRequest, operation.request.encode(), operation.id)
+        backup = 0 if request.from_cluster else request.backup
+    except Corrupt:
+        backup = 0
+    at = operation.ended_at or operation.created_at
+    return RestoreTest(kind="restore", at_s=parse_time(at), epoch=backup)
 
 
 async def find_story(store: Store, paths: Paths, name: str, kinds: Collection[str]) -> Story | None:

@@ -13,12 +13,13 @@ from cleancut.core.maintenance.inventory import (
     summary_of,
     take_inventory,
 )
-from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
+from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.verification.damage import DRILL, LogEntry
 from cleancut.ports.store import Store
 from cleancut.repository.catalog import list_epochs, load_group
+from cleancut.repository.history import last_restore
 from cleancut.repository.verification_log import list_checks, newest_good, read_damage
 from cleancut.runtime.concurrency import run_all
 
@@ -36,6 +37,8 @@ class CatalogReader:
         self._known: dict[Epoch, GroupSummary] = {}
         self._damaged: set[Epoch] = set()
         self._drill: LogEntry | None = None
+        self._restore: RestoreTest | None = None
+        self._history_read = False
         self._sizes: dict[str, tuple[Epoch, int]] = {}
 
     async def read(self) -> tuple[Inventory, dict[str, float]]:
@@ -83,6 +86,23 @@ class CatalogReader:
         """The newest drill that went well."""
         one = self._drill
         return RestoreTest(kind="drill", at_s=one.at_s, epoch=one.epoch) if one else None
+
+    async def last_restore(self) -> RestoreTest | None:
+        """The newest restore of the history, which is listed once: later ones are remembered as
+        etcd shows them. None while the store cannot be read."""
+        if not self._history_read:
+            try:
+                found = await last_restore(self._store, self._paths)
+            except CleancutError:
+                return self._restore
+            self._history_read = True
+            self._restore = self._restore or found
+        return self._restore
+
+    def remember_restore(self, test: RestoreTest) -> RestoreTest:
+        """A restore that is younger than the history, or in it by now."""
+        self._restore = test
+        return test
 
     async def _read(self, epoch: Epoch) -> bool:
         """False for an unreadable one. One that was deleted meanwhile, or that only a newer

@@ -16,12 +16,8 @@ from cleancut.core.doctor.protection import (
     unknown_protection,
 )
 from cleancut.core.maintenance.schedule import Do, Schedules, max_age_s
-from cleancut.core.primitives.codec import decode
-from cleancut.core.primitives.errors import CleancutError, Corrupt
-from cleancut.core.primitives.timestamps import parse_time
-from cleancut.core.protocol.etcd_records import Operation
-from cleancut.core.protocol.requests import RestoreRequest
-from cleancut.core.protocol.states import OperationKind, State
+from cleancut.core.primitives.errors import CleancutError
+from cleancut.repository.history import restore_test_of
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_operations
@@ -52,7 +48,7 @@ async def judge_now(context: CoordinatorContext, catalog: CatalogReader) -> Prot
         live = await ask_any(context.peers, lambda peer: peer.collections(_ASK_S))
     except CleancutError:
         live = None
-    tests = [one for one in (catalog.last_drill(), await _last_restore(context)) if one]
+    tests = [one for one in (catalog.last_drill(), await _last_restore(context, catalog)) if one]
     return judge_protection(
         catalog.protecting(),
         promises_of(context.schedules),
@@ -71,23 +67,8 @@ def promises_of(schedules: Schedules) -> list[Promise]:
     ]
 
 
-async def _last_restore(context: CoordinatorContext) -> RestoreTest | None:
-    """The newest restore that is done, of those that etcd still knows."""
-    done = [
-        one
-        for one in await read_operations(context)
-        if one.kind is OperationKind.RESTORE and one.state is State.DONE and one.ended_at
-    ]
-    newest = max(done, key=lambda one: one.ended_at, default=None)
-    if newest is None:
-        return None
-    return RestoreTest(kind="restore", at_s=parse_time(newest.ended_at), epoch=_backup_of(newest))
-
-
-def _backup_of(operation: Operation) -> int:
-    """Number of the backup; 0 if the request cannot be read, or names one of another cluster."""
-    try:
-        request = decode(RestoreRequest, operation.request.encode(), operation.id)
-    except Corrupt:
-        return 0
-    return 0 if request.from_cluster else request.backup
+async def _last_restore(context: CoordinatorContext, catalog: CatalogReader) -> RestoreTest | None:
+    """The newest restore that is done: of those that etcd still knows, or else of the history."""
+    known = [restore_test_of(one) for one in await read_operations(context)]
+    found = max((one for one in known if one), key=lambda one: one.at_s, default=None)
+    return catalog.remember_restore(found) if found else await catalog.last_restore()

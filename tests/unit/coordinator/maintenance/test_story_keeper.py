@@ -12,11 +12,12 @@ from msgspec.structs import replace
 
 from cleancut.api.interface import PageRequest
 from cleancut.core.auth.roles import Role
+from cleancut.core.doctor.protection import RestoreTest
 from cleancut.core.maintenance.stories import KEPT_S, story_of
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import NotFound, Unavailable
 from cleancut.core.primitives.ids import Epoch, OperationId
-from cleancut.core.primitives.timestamps import format_time
+from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.requests import BackupRequest, RestoreRequest
 from cleancut.core.protocol.states import OperationKind, State
@@ -28,6 +29,8 @@ from cleancut.testing.memory_store import MemoryStore
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_operations
 from cleancut_coordinator.leader import requests
+from cleancut_coordinator.maintenance.catalog_reader import CatalogReader
+from cleancut_coordinator.maintenance.protection import read_protection
 from cleancut_coordinator.maintenance.story_keeper import StoryKeeper, expire_stories
 from tests.support.groups import manifest
 from tests.unit.coordinator.api.test_unreadable_requests import api_of
@@ -116,6 +119,23 @@ async def test_lists_go_on_where_etcd_ends_page_by_page() -> None:
     assert (await api.restores.get_restore("r-5")).state is State.ABORTED
     with pytest.raises(NotFound):
         await api.reshards.get_reshard("r-5")
+
+
+@run
+async def test_a_restore_that_etcd_has_forgotten_is_still_the_last_test_of_one() -> None:
+    """A failed one proves nothing, and one that etcd still holds is younger."""
+    at = context()
+    done = replace(restore(at, 9), state=State.DONE)
+    await put_story(at.store, at.paths, story_of(done))
+    await put_story(at.store, at.paths, story_of(restore(at, 8)))
+    catalog = CatalogReader(at.store, at.paths)
+    found = (await read_protection(at, catalog)).last_restore_test
+    assert found == RestoreTest(kind="restore", at_s=parse_time(done.ended_at), epoch=7)
+    newer = replace(restore(at, 2), state=State.DONE)
+    await put(at, newer)
+    found = (await read_protection(at, catalog)).last_restore_test
+    assert found is not None
+    assert found.at_s == parse_time(newer.ended_at)
 
 
 @run
