@@ -29,7 +29,7 @@ from cleancut_devcluster.launch.setup import Setup
 FILES = Path(__file__).resolve().parents[2] / "charts" / "cleancut" / "files"
 NO_PROMETHEUS = "no prometheus and promtool on PATH: `make deps` as root installs them"
 READY_S = 30.0
-_INTERVAL = re.compile(r"([\d.]+) \* (\w+ by \(.*\) \(cleancut_schedule_interval_seconds)")
+_MAX_AGE = re.compile(r"\w+ by \([^()]*\) \(cleancut_schedule_max_age_seconds")
 _CONFIG = """
 global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}
 rule_files: [rules.yaml]
@@ -57,8 +57,8 @@ def played(alert: str, hour_s: float) -> str:
     document = yaml.safe_load((FILES / "alerts.yaml").read_text())
     for rule in (rule for group in document["groups"] for rule in group["rules"]):
         if rule["alert"] == alert:
-            rule["expr"], found = _INTERVAL.subn(
-                lambda match: f"{float(match[1]) * hour_s / 3600:.9f} * {match[2]}", rule["expr"]
+            rule["expr"], found = _MAX_AGE.subn(
+                lambda match: f"{hour_s / 3600:.9f} * {match[0]}", rule["expr"]
             )
             assert found == 1, rule["expr"]
             rule["for"] = "1s"

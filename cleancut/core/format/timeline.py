@@ -110,8 +110,10 @@ def timeline(traces: Sequence[Trace], now_s: float = 0.0) -> Timeline:
 
 
 def phases_of(trace: Trace, end_ms: int = 0) -> tuple[Band, ...]:
-    """The coordinator's phases of one attempt, from its beginning. `end_ms`: of one that has not
-    ended."""
+    """The coordinator's phases of one attempt, from its beginning; none of one that ended before
+    the first. `end_ms`: of one that has not ended."""
+    if not trace.steps:
+        return ()
     end_ms = length_of(trace, end_ms)
     ends = [*(step.at_ms for step in trace.steps[1:]), end_ms]
     last = len(trace.steps) - 1

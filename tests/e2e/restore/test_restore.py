@@ -74,7 +74,7 @@ def test_restore_needs_a_yes_and_a_backup(launch: Launch) -> None:
     refused(world.cleancut("backup", "show", "b-none"), 3, "b-none")
     refused(world.cleancut("backup", "create"), 4, "--allow-empty")
     assert world.groups() == []
-    refused(world.bare("--coordinator", "127.0.0.1:1", "status"), 7, "127.0.0.1:1")
+    refused(world.bare("--coordinator", "127.0.0.1:1", "-o", "json", "status"), 7, "127.0.0.1:1")
 
 
 async def make_odd(world: World) -> None:

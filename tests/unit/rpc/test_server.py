@@ -241,7 +241,6 @@ def test_what_the_border_checks_itself() -> None:
             grpc.aio.insecure_channel(address) as channel,
         ):
             for request, key in (
-                (BackupRequest(), ""),
                 (BackupRequest(), "no spaces allowed"),
                 (BackupRequest(collections=("..",)), "r-1"),
                 (BackupRequest(attempts=MAX_ATTEMPTS + 1), "r-1"),

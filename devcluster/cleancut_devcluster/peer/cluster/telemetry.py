@@ -136,7 +136,7 @@ def _local(local: LocalShard, level: int) -> Json:
     return {
         "variant_name": "local shard",
         "status": local.status,
-        "segments": [{"info": info} for info in local.segments()] if level >= 4 else None,
+        **({"segments": [{"info": info} for info in local.segments()]} if level >= 4 else {}),
         "optimizations": {
             "status": "ok",
             **({"log": local.optimization_log()} if level >= 4 else {}),

@@ -5,9 +5,17 @@ from __future__ import annotations
 import dataclasses
 
 from cleancut.core.format.story import Story, StoryKind, parse_story_name
-from cleancut.core.format.timeline import COORDINATOR, Band, Timeline, timeline, timeline_of
+from cleancut.core.format.timeline import (
+    COORDINATOR,
+    Band,
+    Timeline,
+    phases_of,
+    timeline,
+    timeline_of,
+)
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId
-from cleancut.core.protocol.etcd_records import Operation
+from cleancut.core.primitives.timestamps import format_time
+from cleancut.core.protocol.etcd_records import Failure, Operation
 from cleancut.core.protocol.events import Started, TakenOver
 from cleancut.core.protocol.states import OperationKind, Phase, State
 from cleancut.core.protocol.trace import (
@@ -21,6 +29,7 @@ from cleancut.core.protocol.trace import (
     Trace,
     Traces,
     with_begun,
+    with_end,
     with_mark,
 )
 from tests.unit.core.backup.table import COORDINATOR as LEADER
@@ -119,6 +128,15 @@ def test_an_attempt_under_way_is_drawn_up_to_now() -> None:
     assert attempt.running
     assert attempt.end_ms == 2_000_000
     assert attempt.lanes[0].bands[-1].end_ms == 2_000_000
+
+
+def test_an_attempt_that_ended_before_its_first_phase_has_a_reason_and_no_bands() -> None:
+    """So a backup that no agent could begin is shown."""
+    failure = Failure(reason="DENIED", message="the key is refused")
+    trace = with_end(Trace(epoch=Epoch(1), began_at=format_time(BEGAN_S)), failure, 7)
+    (attempt,) = timeline((trace,)).attempts
+    assert phases_of(trace) == ()
+    assert (attempt.reason, attempt.duration_ms, attempt.lanes[0].bands) == ("DENIED", 7, ())
 
 
 def test_what_an_older_version_wrote_has_an_empty_timeline() -> None:
