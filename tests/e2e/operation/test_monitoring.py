@@ -64,6 +64,7 @@ QUIET_WHEN_WELL = {
     "Writes held off (p95)": "no fence was raised",
     "Archive: what may be lost": "no collection is archived",
     "Archive: shards and breaks": "no collection is archived",
+    "Notifications": "no target is configured",
 }
 """Panels that show nothing while all is well, and why."""
 
