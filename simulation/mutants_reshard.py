@@ -83,7 +83,7 @@ RESHARD_MUTANTS = {
         ("nothing_disturbed_is_done",),
         (Patch(StepMigration, "_empty_last", stream_once_each),),
         {"reshards": True, "calm": True},
-        first=441,
+        first=1401,
     ),
     "commits_suspended": Mutant(
         "a leader that lost its term commits nothing of a later step",
@@ -93,7 +93,7 @@ RESHARD_MUTANTS = {
             Patch(agent_effects, "step_alias", one_alias),
         ),
         {"reshards": True, "calm": False},
-        first=11,
+        first=168,
     ),
     "keeps_its_turn": Mutant(
         "another operation waits for one step at the most",

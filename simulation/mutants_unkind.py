@@ -141,7 +141,7 @@ UNKIND_MUTANTS = {
         ("operations_end",),
         (Patch(barrier, "PUBLISH_S", float("inf")),),
         {"unkind": "refused"},
-        first=43,
+        first=560,
     ),
     "trusts_clock": Mutant(
         "a coordinator with a wrong clock deletes nothing",

@@ -113,6 +113,6 @@ UPKEEP_MUTANTS = {
             Patch(LiveSet, "_reusable", not_reusable),
         ),
         {"situation": "marked"},
-        first=880,
+        first=1415,
     ),
 }

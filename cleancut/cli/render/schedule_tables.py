@@ -12,7 +12,7 @@ from cleancut.api.schedules import RetentionRules, Schedule
 from cleancut.api.state_words import word_of
 from cleancut.cli.render.grids import Columns, facts, some
 from cleancut.cli.render.times import ago, clock
-from cleancut.core.primitives.durations import rough_duration
+from cleancut.core.primitives.durations import format_duration
 from cleancut.core.protocol.states import State
 
 _TITLES = (
@@ -35,7 +35,7 @@ def schedule_list(schedules: Sequence[Schedule]) -> RenderableType:
                 ago(one.last_due_at, now_s),
                 _last(one),
                 "paused" if one.paused else clock(one.next_at, one.time_zone),
-                rough_duration(one.max_age_s) if one.max_age_s else None,
+                format_duration(one.max_age_s) if one.max_age_s else None,
                 _rules(one.retention) if one.retention else None,
                 one.cron,
                 one.time_zone,
