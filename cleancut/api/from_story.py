@@ -9,32 +9,25 @@ import msgspec
 from msgspec.structs import replace
 
 from cleancut.api.asked import read_asked
-from cleancut.api.backups import Backup, BackupBytes, Seed
-from cleancut.api.from_manifest import shown_attempts
-from cleancut.api.operations import shown_error
-from cleancut.api.rebalances import BalancedPeer, BalanceStep, Rebalance
-from cleancut.api.reshards import Reshard, ReshardStep
-from cleancut.api.restores import Restore, RestoredCollection, RestoredLog, RestoredMoment
-from cleancut.api.values import to_value
-from cleancut.core.format.story import Story
-from cleancut.core.primitives.ids import Epoch
-from cleancut.core.primitives.timestamps import format_time
-from cleancut.core.protocol.documents import RestoredShard
-from cleancut.core.protocol.etcd_records import Operation, Seeded
-from cleancut.core.protocol.evidence import Consistency
-from cleancut.core.protocol.moment import Moment
-from cleancut.core.protocol.requests import (
-    BackupRequest,
-    RebalanceRequest,
-    ReshardRequest,
-    RestoreRequest,
-    SeedRequest,
+from cleancut.api.backups import Backup
+from cleancut.api.from_operation import (
+    backup_from,
+    rebalance_from,
+    reshard_from,
+    restore_from,
+    with_moves,
+    with_steps,
 )
+from cleancut.api.rebalances import Rebalance
+from cleancut.api.reshards import Reshard
+from cleancut.api.restores import Restore, RestoredCollection
+from cleancut.api.values import to_value
+from cleancut.core.format.story import BACKUPS, Story
+from cleancut.core.primitives.ids import Epoch
+from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.protocol.states import OperationKind
 from cleancut.core.rebalance.phases import RebalanceDraft
-from cleancut.core.rebalance.plan import BalancePlan
 from cleancut.core.reshard.phases import ReshardDraft
-from cleancut.core.reshard.plan import ReshardStep as PlannedStep
 from cleancut.core.restore.report import RestoreReport
 
 T = TypeVar("T")
@@ -46,18 +39,8 @@ def restore_of(story: Story) -> Restore | None:
     operation = story.operation
     if operation is None or operation.kind is not OperationKind.RESTORE:
         return None
-    request, unread = read_asked(operation, RestoreRequest, RestoreRequest(backup=Epoch(0)))
-    shown = Restore(
-        id=operation.id,
-        backup_epoch=request.backup,
-        state=operation.state,
-        created_at=operation.created_at or None,
-        ended_at=operation.ended_at or None,
-        collections=tuple(RestoredCollection(name=name) for name in request.collections),
-        error=shown_error(operation.failure),
-        moment=shown_moment(request.target) if request.target is not None else None,
-        warnings=unread,
-    )
+    asked = read_asked(operation, RestoreRequest, RestoreRequest(backup=Epoch(0)))
+    shown = restore_from(operation, *asked)
     report = _document(story, RestoreReport)
     if report is None:
         return shown
@@ -76,17 +59,7 @@ def rebalance_of(story: Story) -> Rebalance | None:
     operation = story.operation
     if operation is None or operation.kind is not OperationKind.REBALANCE:
         return None
-    request, unread = read_asked(operation, RebalanceRequest, RebalanceRequest())
-    shown = Rebalance(
-        id=operation.id,
-        state=operation.state,
-        created_at=operation.created_at or None,
-        ended_at=operation.ended_at or None,
-        after=request.after,
-        error=shown_error(operation.failure),
-        warnings=unread,
-    )
-    draft = _document(story, RebalanceDraft)
+    shown, draft = rebalance_from(operation), _document(story, RebalanceDraft)
     return shown if draft is None else with_moves(shown, draft)
 
 
@@ -95,150 +68,16 @@ def reshard_of(story: Story) -> Reshard | None:
     operation = story.operation
     if operation is None or operation.kind is not OperationKind.RESHARD:
         return None
-    request, unread = read_asked(operation, ReshardRequest, ReshardRequest(collection="", shards=0))
-    shown = Reshard(
-        id=operation.id,
-        state=operation.state,
-        created_at=operation.created_at or None,
-        ended_at=operation.ended_at or None,
-        collection=request.collection,
-        shard_key=request.shard_key,
-        shards=operation.reached,
-        wanted=request.shards,
-        after=request.after,
-        error=shown_error(operation.failure),
-        warnings=unread,
-    )
-    draft = _document(story, ReshardDraft)
-    if draft is None:
-        return shown
-    warnings = (*shown.warnings, *draft.plan.notes)
-    return replace(shown, steps=steps_of(draft), warnings=warnings)
+    shown, draft = reshard_from(operation), _document(story, ReshardDraft)
+    return shown if draft is None else with_steps(shown, draft)
 
 
 def backup_of(story: Story, *, with_attempts: bool = True) -> Backup | None:
     """A backup that was not committed, or a seed; None, if the story is of neither."""
     operation = story.operation
-    if operation is None:
+    if operation is None or story.kind not in BACKUPS:
         return None
-    if not with_attempts:
-        operation = replace(operation, traces=())
-    match operation.kind:
-        case OperationKind.SEED:
-            return _seed(operation)
-        case OperationKind.BACKUP | OperationKind.IMPORT:
-            return _backup(operation)
-        case _:
-            return None
-
-
-def _backup(operation: Operation) -> Backup:
-    imports = operation.kind is OperationKind.IMPORT
-    request, unread = BackupRequest(), tuple[str, ...]()
-    if not imports:
-        request, unread = read_asked(operation, BackupRequest, request)
-    return Backup(
-        id=operation.id,
-        epoch=operation.epoch,
-        state=operation.state,
-        created_at=operation.created_at or None,
-        ended_at=operation.ended_at or None,
-        collections=request.collections,
-        attempt=max(operation.counted, min(operation.attempts, 1)),
-        attempts=request.attempts,
-        schedule=request.schedule,
-        asked_by=operation.asked_by,
-        attempt_history=shown_attempts(operation.traces),
-        error=shown_error(operation.failure),
-        warnings=unread,
-    )
-
-
-def _seed(operation: Operation) -> Backup:
-    request, unread = read_asked(operation, SeedRequest, SeedRequest())
-    done = operation.seeded or Seeded()
-    return Backup(
-        id=operation.id,
-        epoch=operation.epoch,
-        state=operation.state,
-        created_at=operation.created_at or None,
-        ended_at=operation.ended_at or None,
-        collections=request.collections,
-        bytes=BackupBytes(new=done.new_bytes, stored=done.stored_bytes),
-        attempt=operation.attempts,
-        attempts=request.attempts,
-        asked_by=operation.asked_by,
-        attempt_history=shown_attempts(operation.traces),
-        error=shown_error(operation.failure),
-        warnings=unread,
-        seed=Seed(streams=request.streams, shards=done.shards, read=done.read_bytes),
-    )
-
-
-def with_moves(shown: Rebalance, draft: RebalanceDraft) -> Rebalance:
-    """`shown`, with what was planned and counted."""
-    warnings = (*shown.warnings, *draft.plan.notes)
-    steps = moves_of(draft.plan, draft.shards)
-    return replace(shown, steps=steps, peers=peers_of(draft.plan), warnings=warnings)
-
-
-def moves_of(plan: BalancePlan, shards: Sequence[RestoredShard] = ()) -> tuple[BalanceStep, ...]:
-    """The steps of a plan, with the points of `shards` that were counted."""
-    counts = {(s.collection, s.shard_id, int(s.peer_id)): s.count for s in shards}
-    return tuple(
-        to_value(
-            BalanceStep,
-            step,
-            source_peer_id=step.source,
-            target_peer_id=step.target,
-            count=counts.get((step.collection, int(step.shard_id), int(step.target or 0))),
-        )
-        for step in plan.steps
-    )
-
-
-def peers_of(plan: BalancePlan) -> tuple[BalancedPeer, ...]:
-    return tuple(to_value(BalancedPeer, peer) for peer in plan.peers)
-
-
-def step_of(step: PlannedStep) -> ReshardStep:
-    """A step that is still to be made."""
-    return ReshardStep(
-        shards=step.shards,
-        shard_id=step.shard_id,
-        peer_ids=tuple(step.peers),
-        size_bytes=step.size_bytes,
-    )
-
-
-def steps_of(draft: ReshardDraft) -> tuple[ReshardStep, ...]:
-    """Those that were made, then those that are left."""
-    done = [
-        ReshardStep(
-            shards=one.shards,
-            shard_id=one.shard_id,
-            done=True,
-            points=one.points,
-            seconds=one.seconds,
-        )
-        for one in draft.done
-    ]
-    left = draft.plan.steps[1:] if draft.ended else draft.plan.steps
-    return (*done, *map(step_of, left))
-
-
-def shown_moment(moment: Moment) -> RestoredMoment:
-    return RestoredMoment(
-        at=format_time(moment.at_ms / 1000),
-        mark=moment.mark,
-        consistency=Consistency.POINT_IN_TIME if moment.instant else Consistency.PER_SHARD,
-        skew_ms=moment.skew_ms,
-        distance_ms=moment.distance_ms,
-        operations=moment.entries,
-        log_bytes=moment.log_bytes,
-        replay_s=moment.replay_s,
-        logs=tuple(to_value(RestoredLog, shard) for shard in moment.shards),
-    )
+    return backup_from(operation if with_attempts else replace(operation, traces=()))
 
 
 def shown_stories(stories: Sequence[Story], shown: Callable[[Story], Shown | None]) -> list[Shown]:

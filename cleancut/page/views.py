@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from cleancut.api.backups import Backup
+from cleancut.api.operations import Operation
 from cleancut.api.state_words import Word, state_of
 from cleancut.api.status import Status, status_of
 from cleancut.api.values import SCHEMA
@@ -189,39 +190,22 @@ def backup(seen: Seen, one: Backup, timeline: Timeline) -> View:
 
 
 def restores(seen: Seen) -> View:
-    values = {"seen": seen, "rows": seen.restores}
-    return View(
-        RESTORES,
-        "Restores",
-        "restores.html",
-        values,
-        {"restores": seen.restores},
-        live="live_restores.html",
-    )
+    return _operations(seen, RESTORES, "Restores", seen.restores)
 
 
 def rebalances(seen: Seen) -> View:
-    values = {"seen": seen, "rows": seen.rebalances, "peer_names": peer_names(seen)}
-    return View(
-        REBALANCES,
-        "Rebalances",
-        "rebalances.html",
-        values,
-        {"rebalances": seen.rebalances},
-        live="live_rebalances.html",
-    )
+    return _operations(seen, REBALANCES, "Rebalances", seen.rebalances)
 
 
 def reshards(seen: Seen) -> View:
-    values = {"seen": seen, "rows": seen.reshards, "peer_names": peer_names(seen)}
-    return View(
-        RESHARDS,
-        "Reshards",
-        "reshards.html",
-        values,
-        {"reshards": seen.reshards},
-        live="live_reshards.html",
-    )
+    return _operations(seen, RESHARDS, "Reshards", seen.reshards)
+
+
+def _operations(seen: Seen, page: Page, title: str, rows: Sequence[Operation]) -> View:
+    """Templates and JSON are named for the title."""
+    name = title.lower()
+    values = {"seen": seen, "rows": rows, "peer_names": peer_names(seen)}
+    return View(page, title, f"{name}.html", values, {name: rows}, live=f"live_{name}.html")
 
 
 def verification(seen: Seen) -> View:

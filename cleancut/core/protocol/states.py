@@ -14,6 +14,10 @@ class OperationKind(StrEnum):
     IMPORT = "import"
 
 
+BACKUP_KINDS = (OperationKind.BACKUP, OperationKind.SEED, OperationKind.IMPORT)
+"""What users see as backups."""
+
+
 class Phase(StrEnum):
     """The phase of the open operation; changes only together with `Ctl`."""
 

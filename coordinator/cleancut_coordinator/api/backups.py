@@ -8,20 +8,20 @@ from functools import partial
 from msgspec.structs import replace
 
 from cleancut.api.archive import LoggedOperation, LogPage, LogQuery
-from cleancut.api.asked import read_asked
-from cleancut.api.backups import Backup, BackupBytes, BackupPage, Seed
-from cleancut.api.from_manifest import shown_attempts, shown_corrupt, shown_group
+from cleancut.api.backups import Backup, BackupPage
+from cleancut.api.from_manifest import shown_corrupt, shown_group
+from cleancut.api.from_operation import backup_from
 from cleancut.api.from_story import backup_of
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.interface import PageRequest
-from cleancut.api.operations import is_over, shown_error
+from cleancut.api.operations import is_over
 from cleancut.api.repairs import Repair
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import Corrupt, Invalid, NotFound, Refused, from_reason
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.primitives.timestamps import format_time, parse_time
-from cleancut.core.protocol.etcd_records import Operation, Seeded
+from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.fence import check_fence
 from cleancut.core.protocol.requests import (
     BackupRequest,
@@ -30,7 +30,13 @@ from cleancut.core.protocol.requests import (
     check_import,
     check_streams,
 )
-from cleancut.core.protocol.states import FINAL_STATES, IN_CATALOG, OperationKind, State
+from cleancut.core.protocol.states import (
+    BACKUP_KINDS,
+    FINAL_STATES,
+    IN_CATALOG,
+    OperationKind,
+    State,
+)
 from cleancut.core.verification.damage import Damage
 from cleancut.repository.archive.log_reader import LogFilter, LoggedEntry, read_log
 from cleancut.repository.catalog import find_group, list_epochs, load_group
@@ -61,8 +67,6 @@ from cleancut_coordinator.maintenance.scheduled_checks import run_repair
 _AT_ONCE = 8
 _LOG_S = 3600.0
 _LOGGED_IDS = 100
-_KINDS = (OperationKind.BACKUP, OperationKind.SEED, OperationKind.IMPORT)
-"""Kinds of operations that users see as backups."""
 _PROGRESS = {State.PREPARING: read_optimizing, State.SEALING: read_rounds}
 """What is shown of states in which no bytes move."""
 
@@ -107,7 +111,7 @@ class BackupService:
             request_id=request_id,
         )
         leader.term.poke()
-        return await _shown_seed(self._context, operation)
+        return await self._shown(operation)
 
     async def import_backup(self, request: ImportRequest, request_id: str) -> Backup:
         leader = self._leading()
@@ -139,17 +143,17 @@ class BackupService:
     async def _found(self, name: str) -> Backup:
         if not name.isdecimal():
             try:
-                return await self._shown(await requests.load(self._context, name, *_KINDS))
+                return await self._shown(await requests.load(self._context, name, *BACKUP_KINDS))
             except NotFound:
                 return await self._find_old(name)
         epoch = Epoch(int(name))
-        for operation in await requests.load_all(self._context, *_KINDS):
+        for operation in await requests.load_all(self._context, *BACKUP_KINDS):
             if operation.epoch == epoch:
                 return await self._shown(operation)
         try:
             return await self._of_epoch(epoch, await self._damage())
         except NotFound:
-            story = await self._history.of_epoch(epoch, *_KINDS)
+            story = await self._history.of_epoch(epoch, *BACKUP_KINDS)
             shown = None if story is None else backup_of(story)
             if shown is None:
                 raise
@@ -161,19 +165,19 @@ class BackupService:
         try:
             found = await find_group(context.store, context.paths, name)
         except NotFound:
-            old = await find_old(context, name, *_KINDS, then=backup_of)
+            old = await find_old(context, name, *BACKUP_KINDS, then=backup_of)
             if old is None:
                 raise
             return old
         return shown_group(found, damage=await self._damage())
 
     async def list_backups(self, page: PageRequest) -> BackupPage:
-        operations = await requests.load_all(self._context, *_KINDS)
+        operations = await requests.load_all(self._context, *BACKUP_KINDS)
         committed = {op.epoch for op in operations if op.state is State.COMMITTED}
         epochs = await list_epochs(self._context.store, self._context.paths)
         older: list[Epoch | OldBackup] = [e for e in epochs if e not in committed]
         if page.all:
-            older += await self._history.older(operations, set(epochs), *_KINDS)
+            older += await self._history.older(operations, set(epochs), *BACKUP_KINDS)
         entries: list[Operation | Epoch | OldBackup] = list(operations)
         entries += sorted(older, key=position, reverse=True)
         chosen, token = cut_page(entries, page)
@@ -203,7 +207,7 @@ class BackupService:
             already = f"backup {name} is already {backup.state.lower()}"
             raise Refused(already, "nothing is left to cancel")
         if not is_over(backup):
-            operation = await requests.load(self._context, backup.id, *_KINDS)
+            operation = await requests.load(self._context, backup.id, *BACKUP_KINDS)
             term.cancel(operation.id)
             backup = await wait_over(self.watch_backup(backup.id), backup)
         return backup
@@ -323,34 +327,18 @@ class BackupService:
         self, operation: Operation, damage: Damage | None = None, *, with_shards: bool = True
     ) -> Backup:
         """`damage`: read if it is not given and is needed."""
-        if operation.kind is OperationKind.SEED:
-            return await _shown_seed(self._context, operation)
-        request, unread = _request_of(operation)
-        shown = Backup(
-            id=operation.id,
-            epoch=operation.epoch,
-            state=operation.state,
-            created_at=operation.created_at or None,
-            ended_at=operation.ended_at or None,
-            collections=request.collections,
-            attempt=max(operation.counted, min(operation.attempts, 1)),
-            attempts=request.attempts,
-            schedule=request.schedule,
-            asked_by=operation.asked_by,
-            attempt_history=shown_attempts(operation.traces) if with_shards else (),
-            error=shown_error(operation.failure),
-            warnings=unread,
-        )
+        shown = backup_from(operation if with_shards else replace(operation, traces=()))
         if operation.state is State.COMMITTED:
             known = await self._damage() if damage is None else damage
             return await self._with_group(shown, known, with_shards=with_shards)
         if operation.state in FINAL_STATES:
             return shown
-        read = _PROGRESS.get(operation.state, read_progress)
+        seeds = operation.kind is OperationKind.SEED
+        read = read_progress if seeds else _PROGRESS.get(operation.state, read_progress)
         return replace(
             shown,
             progress=await read(self._context, operation.epoch),
-            warnings=(*unread, *await read_behind(self._context, operation)),
+            warnings=(*shown.warnings, *await read_behind(self._context, operation)),
         )
 
     async def _with_group(self, shown: Backup, damage: Damage, *, with_shards: bool) -> Backup:
@@ -367,37 +355,6 @@ class BackupService:
             attempt=shown.attempt,
             attempts=shown.attempts,
         )
-
-
-def _request_of(operation: Operation) -> tuple[BackupRequest, tuple[str, ...]]:
-    """What was asked for; of an import as if for a backup of its collection. With warnings."""
-    if operation.kind is not OperationKind.IMPORT:
-        return read_asked(operation, BackupRequest, BackupRequest())
-    nothing = ImportRequest(import_id="", draft="")
-    asked, unread = read_asked(operation, ImportRequest, nothing)
-    named = (asked.collection,) if asked.collection else ()
-    return BackupRequest(collections=named, attempts=asked.attempts), unread
-
-
-async def _shown_seed(context: CoordinatorContext, operation: Operation) -> Backup:
-    """The seed as it is now."""
-    request, unread = read_asked(operation, SeedRequest, SeedRequest())
-    done, over = operation.seeded or Seeded(), operation.state in FINAL_STATES
-    return Backup(
-        id=operation.id,
-        epoch=operation.epoch,
-        state=operation.state,
-        created_at=operation.created_at or None,
-        ended_at=operation.ended_at or None,
-        collections=request.collections,
-        bytes=BackupBytes(new=done.new_bytes, stored=done.stored_bytes),
-        attempt=operation.attempts,
-        attempts=request.attempts,
-        error=shown_error(operation.failure),
-        warnings=unread if over else (*unread, *await read_behind(context, operation)),
-        progress=() if over else await read_progress(context, operation.epoch),
-        seed=Seed(streams=request.streams, shards=done.shards, read=done.read_bytes),
-    )
 
 
 def _hint_for(backup: Backup) -> str:

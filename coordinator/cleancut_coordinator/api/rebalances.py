@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Callable
 
 from msgspec.structs import replace
 
-from cleancut.api.asked import read_asked
-from cleancut.api.from_story import moves_of, peers_of, rebalance_of, with_moves
+from cleancut.api.from_operation import moves_of, peers_of, rebalance_from, with_moves
+from cleancut.api.from_story import rebalance_of
 from cleancut.api.interface import PageRequest
-from cleancut.api.operations import is_over, shown_error
+from cleancut.api.operations import is_over
 from cleancut.api.rebalances import (
     Rebalance,
     RebalanceOptions,
@@ -96,16 +96,7 @@ class RebalanceService:
         return await wait_over(self.watch_rebalance(rebalance.id), rebalance)
 
     async def _shown_rebalance(self, operation: Operation) -> Rebalance:
-        request, unread = read_asked(operation, RebalanceRequest, RebalanceRequest())
-        shown = Rebalance(
-            id=operation.id,
-            state=operation.state,
-            created_at=operation.created_at or None,
-            ended_at=operation.ended_at or None,
-            after=request.after,
-            error=shown_error(operation.failure),
-            warnings=unread,
-        )
+        shown = rebalance_from(operation)
         if operation.detail:
             effects = RebalanceEffects(self._context)
             try:

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Callable
 
 from msgspec.structs import replace
 
-from cleancut.api.asked import read_asked
-from cleancut.api.from_story import reshard_of, step_of, steps_of
+from cleancut.api.from_operation import reshard_from, step_of, with_steps
+from cleancut.api.from_story import reshard_of
 from cleancut.api.interface import PageRequest
-from cleancut.api.operations import is_over, shown_error
+from cleancut.api.operations import is_over
 from cleancut.api.reshards import Reshard, ReshardOptions, ReshardPage, ReshardPlan
 from cleancut.core.primitives.errors import CleancutError, NotFound
 from cleancut.core.primitives.ids import check_collection_name
@@ -86,21 +86,7 @@ class ReshardService:
         return await wait_over(self.watch_reshard(reshard.id), reshard)
 
     async def _shown(self, operation: Operation) -> Reshard:
-        nothing = ReshardRequest(collection="", shards=0)
-        request, unread = read_asked(operation, ReshardRequest, nothing)
-        shown = Reshard(
-            id=operation.id,
-            state=operation.state,
-            created_at=operation.created_at or None,
-            ended_at=operation.ended_at or None,
-            collection=request.collection,
-            shard_key=request.shard_key,
-            shards=operation.reached,
-            wanted=request.shards,
-            after=request.after,
-            error=shown_error(operation.failure),
-            warnings=unread,
-        )
+        shown = reshard_from(operation)
         if operation.detail:
             effects = ReshardEffects(self._context)
             try:
@@ -111,8 +97,7 @@ class ReshardService:
                 unplanned = f"the steps cannot be shown: {error.message}"
                 shown = replace(shown, warnings=(*shown.warnings, unplanned))
             else:
-                warnings = (*shown.warnings, *draft.plan.notes)
-                shown = replace(shown, steps=steps_of(draft), warnings=warnings)
+                shown = with_steps(shown, draft)
         if operation.state in FINAL_STATES:
             return shown
         return replace(

@@ -10,9 +10,10 @@ from functools import partial
 from msgspec.structs import replace
 
 from cleancut.api.asked import read_asked
-from cleancut.api.from_story import restore_of, shown_moment
+from cleancut.api.from_operation import restore_from, shown_moment
+from cleancut.api.from_story import restore_of
 from cleancut.api.interface import PageRequest
-from cleancut.api.operations import is_over, shown_error
+from cleancut.api.operations import is_over
 from cleancut.api.restores import (
     KeptCollection,
     MomentOptions,
@@ -234,19 +235,9 @@ class RestoreService:
     async def _shown_restore(self, operation: Operation) -> Restore:
         nothing = RestoreRequest(backup=Epoch(0))
         request, unread = read_asked(operation, RestoreRequest, nothing)
-        target = request.target
-        shown = Restore(
-            id=operation.id,
-            backup_epoch=request.backup,
-            state=operation.state,
-            created_at=operation.created_at or None,
-            ended_at=operation.ended_at or None,
-            collections=tuple(RestoredCollection(name=name) for name in request.collections),
-            error=shown_error(operation.failure),
-            rebalance_id=requests.rebalance_after(operation.id) if request.rebalance else "",
-            moment=shown_moment(target) if target is not None else None,
-            warnings=unread,
-        )
+        shown = restore_from(operation, request, unread)
+        if request.rebalance:
+            shown = replace(shown, rebalance_id=requests.rebalance_after(operation.id))
         if request.shards:
             shown = await self._with_reshards(shown)
         if not unread:

@@ -21,7 +21,13 @@ from cleancut.api.schedules import Schedule
 from cleancut.core.format.timeline import Timeline, timeline_of
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_records import Operation as Recorded
-from cleancut.core.protocol.states import FINAL_STATES, IN_CATALOG, OperationKind, State
+from cleancut.core.protocol.states import (
+    BACKUP_KINDS,
+    FINAL_STATES,
+    IN_CATALOG,
+    OperationKind,
+    State,
+)
 from cleancut.core.verification.damage import LogEntry
 from cleancut.page.views import Placement
 from cleancut.repository.catalog import load_group
@@ -36,8 +42,6 @@ from cleancut_coordinator.ui.placement import read_placement
 
 _ALL = PageRequest(size=200)
 _AT_ONCE = 8
-_KINDS = (OperationKind.BACKUP, OperationKind.SEED, OperationKind.IMPORT)
-"""Kinds of operations that users see as backups."""
 
 
 class Source(Protocol):
@@ -118,14 +122,14 @@ class ClusterSource:
 
     async def backups(self) -> tuple[tuple[Backup, ...], bool]:
         await self._catalog.read()
-        recorded = await requests.load_all(self._context, *_KINDS)
+        recorded = await requests.load_all(self._context, *BACKUP_KINDS)
         others = [one for one in recorded if one.state is not State.COMMITTED]
         shown: Sequence[Operation] = await run_all(
             [partial(self._shown, one) for one in others], _AT_ONCE
         )
         attempts = [one for one in shown if isinstance(one, Backup)]
         epochs = {Epoch(one.epoch) for one in self._catalog.backups}
-        older = await self._history.older(recorded, epochs, *_KINDS)
+        older = await self._history.older(recorded, epochs, *BACKUP_KINDS)
         ended = [backup_of(one.story, with_attempts=False) for one in older]
         found = [*self._catalog.backups, *attempts, *(one for one in ended if one is not None)]
         return newest_first(found), self._catalog.complete
@@ -149,7 +153,7 @@ class ClusterSource:
         store, paths = self._context.store, self._context.paths
         if backup.state in IN_CATALOG:
             return timeline_of(await load_group(store, paths, Epoch(backup.epoch)))
-        story = await find_story(store, paths, backup.id, _KINDS)
+        story = await find_story(store, paths, backup.id, BACKUP_KINDS)
         return Timeline() if story is None else timeline_of(story)
 
     async def placement(self) -> Placement:
