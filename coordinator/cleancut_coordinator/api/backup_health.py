@@ -14,22 +14,19 @@ from cleancut.core.protocol.etcd_records import Failure
 from cleancut.core.protocol.states import FINAL_STATES, SUCCEEDED, OperationKind
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_operations
-from cleancut_coordinator.maintenance.catalog_reader import CatalogReader
 from cleancut_coordinator.maintenance.scheduler import read_state
 
 _BOUND_S = 10.0
 
 
-async def read_backup_health(
-    context: CoordinatorContext, catalog: CatalogReader
-) -> BackupHealth | None:
-    """None, if the store does not answer within the bound. `catalog` keeps what it has read.
+async def read_backup_health(context: CoordinatorContext) -> BackupHealth | None:
+    """None, if the store does not answer within the bound.
 
     Raises: errors of etcd.
     """
     try:
         async with asyncio.timeout(_BOUND_S):
-            stock, proven = await catalog.read()
+            stock, proven = await context.catalog.read()
     except (CleancutError, TimeoutError):
         return None
     schedules = [

@@ -59,7 +59,6 @@ from cleancut_coordinator.leader.high_water import accept_etcd
 from cleancut_coordinator.leader.installation import take_over
 from cleancut_coordinator.leader.state import LeaderState
 from cleancut_coordinator.leadership import Leadership
-from cleancut_coordinator.maintenance.catalog_reader import CatalogReader
 from cleancut_coordinator.maintenance.protection import read_protection
 
 REMOVE_S = 15.0
@@ -77,7 +76,6 @@ class ClusterService:
 
     def __init__(self, context: CoordinatorContext, leading: Callable[[], Leadership]) -> None:
         self._context, self._leading = context, leading
-        self._catalog = CatalogReader(context.store, context.paths)
 
     async def cluster_status(self) -> ClusterStatus:
         return await read_status(self._context)
@@ -91,12 +89,12 @@ class ClusterService:
 
     async def diagnose(self) -> Diagnosis:
         facts = await gather_facts(self._context)
-        health = await read_backup_health(self._context, self._catalog)
+        health = await read_backup_health(self._context)
         archive = await read_archive_health(self._context)
         return Diagnosis(findings=_shown(diagnose(replace(facts, backups=health, archive=archive))))
 
     async def protection(self) -> Protection:
-        found = await read_protection(self._context, self._catalog)
+        found = await read_protection(self._context)
         return shown_protection(found, self._context.clock.wall_s())
 
     async def archive(self) -> Archive:

@@ -35,7 +35,6 @@ from cleancut.runtime.webhook import POST_S, check_webhook_url, post
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import decode_or_skip, read_record
 from cleancut_coordinator.leader.state import LeaderState
-from cleancut_coordinator.maintenance.catalog_reader import CatalogReader
 from cleancut_coordinator.maintenance.scheduler import read_state
 from cleancut_coordinator.metrics.notify_metrics import DROPPED, FAILED, SENT, NotifyMetrics
 
@@ -89,7 +88,6 @@ class Notifier:
         self._metrics, self._state = metrics, LeaderState(context, token)
         self._targets = [Target(name, rule) for name, rule in sorted(context.notify.items())]
         self._wants_damage = any(Event.DAMAGED in one.rule.on for one in self._targets)
-        self._catalog = CatalogReader(context.store, context.paths)
         self._damage_at_s = 0.0
 
     async def run(self) -> None:
@@ -197,7 +195,7 @@ class Notifier:
             return None
         self._damage_at_s = context.clock.monotonic_s() + DAMAGE_S
         try:
-            stock, _ = await self._catalog.read()
+            stock, _ = await self._context.catalog.read()
         except CleancutError as error:
             self._log.debug("damage not read", cause=error.message)
             return None

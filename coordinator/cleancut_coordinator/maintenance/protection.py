@@ -21,36 +21,35 @@ from cleancut.repository.history import restore_test_of
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_operations
-from cleancut_coordinator.maintenance.catalog_reader import CatalogReader
 
 _ASK_S = 2.0
 _BOUND_S = 10.0
 
 
-async def read_protection(context: CoordinatorContext, catalog: CatalogReader) -> Protection:
-    """The judgement on what the store holds now. `catalog` keeps what it has read.
+async def read_protection(context: CoordinatorContext) -> Protection:
+    """The judgement on what the store holds now.
 
     Raises: errors of etcd.
     """
     try:
         async with asyncio.timeout(_BOUND_S):
-            await catalog.read()
+            await context.catalog.read()
     except TimeoutError:
         return unknown_protection("the store does not answer in time")
     except CleancutError as error:
         return unknown_protection(error.message)
-    return await judge_now(context, catalog)
+    return await judge_now(context)
 
 
-async def judge_now(context: CoordinatorContext, catalog: CatalogReader) -> Protection:
-    """The judgement on what `catalog` has read last. Raises: errors of etcd."""
+async def judge_now(context: CoordinatorContext) -> Protection:
+    """The judgement on what was read of the catalog last. Raises: errors of etcd."""
     try:
         live = await ask_any(context.peers, lambda peer: peer.collections(_ASK_S))
     except CleancutError:
         live = None
-    tests = [one for one in (catalog.last_drill(), await _last_restore(context, catalog)) if one]
+    tests = [one for one in (context.catalog.last_drill(), await _last_restore(context)) if one]
     return judge_protection(
-        catalog.protecting(),
+        context.catalog.protecting(),
         promises_of(context.schedules),
         live,
         context.clock.wall_s(),
@@ -67,8 +66,10 @@ def promises_of(schedules: Schedules) -> list[Promise]:
     ]
 
 
-async def _last_restore(context: CoordinatorContext, catalog: CatalogReader) -> RestoreTest | None:
+async def _last_restore(context: CoordinatorContext) -> RestoreTest | None:
     """The newest restore that is done: of those that etcd still knows, or else of the history."""
     known = [restore_test_of(one) for one in await read_operations(context)]
     found = max((one for one in known if one), key=lambda one: one.at_s, default=None)
-    return catalog.remember_restore(found) if found else await catalog.last_restore()
+    return (
+        context.catalog.remember_restore(found) if found else await context.catalog.last_restore()
+    )

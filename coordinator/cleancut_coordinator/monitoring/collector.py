@@ -11,7 +11,6 @@ from cleancut.core.primitives.errors import CleancutError
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.maintenance.catalog_reader import CatalogReader
 from cleancut_coordinator.maintenance.notifier import read_outboxes
 from cleancut_coordinator.maintenance.protection import judge_now
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
@@ -32,7 +31,6 @@ class MetricsCollector:
         self, context: CoordinatorContext, metrics: CoordinatorMetrics, log: Logger
     ) -> None:
         self._context, self._metrics, self._log = context, metrics, log
-        self._stock = CatalogReader(context.store, context.paths)
         self._attempt: tuple[int, bool] | None = None
         self._stale = asyncio.Event()
         self._size_at_s = 0.0
@@ -88,7 +86,7 @@ class MetricsCollector:
     async def _read_catalog(self) -> None:
         """The last values stay while the store is unreachable; the time of the read is shown."""
         clock, began_s = self._context.clock, self._context.clock.wall_s()
-        stock, proven = await self._stock.read()
+        stock, proven = await self._context.catalog.read()
         self._metrics.show_catalog(stock, proven, began_s)
         if self._context.archive.collections:
             bases = await self._context.bases.read()
@@ -100,9 +98,9 @@ class MetricsCollector:
             self._metrics.show_collections(None)
         else:
             self._metrics.show_collections({name: stock.collections.get(name) for name in names})
-        self._metrics.show_protection(await judge_now(self._context, self._stock))
+        self._metrics.show_protection(await judge_now(self._context))
         if clock.monotonic_s() >= self._size_at_s:
             listed_s = clock.monotonic_s()
-            self._metrics.show_store_size(await self._stock.size_bytes())
+            self._metrics.show_store_size(await self._context.catalog.size_bytes())
             now_s = clock.monotonic_s()
             self._size_at_s = now_s + (now_s - listed_s) / SIZE_SHARE

@@ -7,9 +7,9 @@ from cleancut.core.maintenance.schedule import Do
 from cleancut.core.maintenance.stores import expected_age_s
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.timestamps import parse_time
+from cleancut.repository.catalog_reader import CatalogReader
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.maintenance.catalog_reader import CatalogReader
 from cleancut_coordinator.maintenance.scheduler import read_state
 from cleancut_coordinator.metrics.copy_metrics import CopySeen
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics

@@ -29,7 +29,6 @@ from cleancut.testing.memory_store import MemoryStore
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_operations
 from cleancut_coordinator.leader import requests
-from cleancut_coordinator.maintenance.catalog_reader import CatalogReader
 from cleancut_coordinator.maintenance.protection import read_protection
 from cleancut_coordinator.maintenance.story_keeper import StoryKeeper, expire_stories
 from tests.support.groups import manifest
@@ -128,12 +127,11 @@ async def test_a_restore_that_etcd_has_forgotten_is_still_the_last_test_of_one()
     done = replace(restore(at, 9), state=State.DONE)
     await put_story(at.store, at.paths, story_of(done))
     await put_story(at.store, at.paths, story_of(restore(at, 8)))
-    catalog = CatalogReader(at.store, at.paths)
-    found = (await read_protection(at, catalog)).last_restore_test
+    found = (await read_protection(at)).last_restore_test
     assert found == RestoreTest(kind="restore", at_s=parse_time(done.ended_at), epoch=7)
     newer = replace(restore(at, 2), state=State.DONE)
     await put(at, newer)
-    found = (await read_protection(at, catalog)).last_restore_test
+    found = (await read_protection(at)).last_restore_test
     assert found is not None
     assert found.at_s == parse_time(newer.ended_at)
 

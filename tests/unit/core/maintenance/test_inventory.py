@@ -21,9 +21,9 @@ from cleancut.core.primitives.ids import ClusterName, Epoch
 from cleancut.core.protocol.etcd_records import SickCollection
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.verification.damage import Level, VerificationRecord
+from cleancut.repository.catalog_reader import CatalogReader
 from cleancut.repository.verification_log import put_check
 from cleancut.testing.memory_store import MemoryStore
-from cleancut_coordinator.maintenance.catalog_reader import CatalogReader
 from tests.support.groups import manifest, shard
 
 PATHS = Paths(ClusterName("prod"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 
 from cleancut.core.doctor.protection import ProtectingBackup, RestoreTest
@@ -34,6 +35,7 @@ class CatalogReader:
 
     def __init__(self, store: Store, paths: Paths) -> None:
         self._store, self._paths = store, paths
+        self._reading = asyncio.Lock()
         self._known: dict[Epoch, GroupSummary] = {}
         self._damaged: set[Epoch] = set()
         self._drill: LogEntry | None = None
@@ -45,7 +47,12 @@ class CatalogReader:
         """The inventory, and by kind when a verification or drill went well last.
 
         Raises: Unavailable, Denied: then nothing new is known.
+        Order: one reading at a time; another waits for it, and then finds most of it known.
         """
+        async with self._reading:
+            return await self._read_all()
+
+    async def _read_all(self) -> tuple[Inventory, dict[str, float]]:
         epochs = await list_epochs(self._store, self._paths)
         checks = await list_checks(self._store, self._paths)
         self._known = {epoch: self._known[epoch] for epoch in epochs if epoch in self._known}
