@@ -10,16 +10,16 @@ from cleancut.core.auth.roles import parse_san
 from cleancut.core.primitives.errors import CleancutError, Denied
 from cleancut.runtime.log import Logger
 from cleancut.runtime.tls import Tls
-from cleancut.runtime.watched_files import WatchedFiles
+from cleancut.runtime.watched_files import LOOK_S, WatchedFiles
 
 _KINDS = {"URI": "", "DNS": "dns:", "email": "email:", "IP Address": "ip:"}
 """Names of alternative names in Python's ssl, the most specific first."""
 
 
-def server_context(tls: Tls, log: Logger) -> ssl.SSLContext:
+def server_context(tls: Tls, log: Logger, look_s: float = LOOK_S) -> ssl.SSLContext:
     """A context for new connections that follows its files, with client certificates where the API
     asks for them. While the files do not match, the previous ones stay in use. Raises: Denied."""
-    files = WatchedFiles(tls.files, look_s=1.0)
+    files = WatchedFiles(tls.files, look_s)
     known = [files.look()]
     first = _context(tls)
     current = [first]

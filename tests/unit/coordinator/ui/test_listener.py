@@ -47,12 +47,29 @@ def test_a_client_certificate_has_the_role_that_the_api_gives_it(tmp_path: Path)
 
 def test_replaced_files_serve_new_connections(tmp_path: Path) -> None:
     """The old certificate goes on while the new files do not match."""
-    ours = authority(tmp_path / "ca")
-    cert, key = ours.issue("first")
-    context = server_context(Tls(None, cert, key), structlog.get_logger("test"))
-    assert context.sni_callback is not None
+    ours, log = authority(tmp_path / "ca"), structlog.get_logger("test")
+    (cert, key), (other_cert, other_key) = ours.issue("first"), ours.issue("other")
+    first, second = cert.read_text(), other_cert.read_text()
+    context = server_context(Tls(None, cert, key), log, look_s=0.0)
     with pytest.raises(Denied, match="cannot use the API's certificate"):
-        server_context(Tls(None, cert, ours.issue("other")[1]), structlog.get_logger("test"))
+        server_context(Tls(None, cert, other_key), log)
+
+    async def scenario() -> None:
+        async with await asyncio.start_server(
+            lambda _reader, writer: writer.close(), "127.0.0.1", 0, ssl=context
+        ) as server:
+            address = server.sockets[0].getsockname()[:2]
+
+            async def shown() -> str:
+                return (await asyncio.to_thread(ssl.get_server_certificate, address)).strip()
+
+            assert await shown() in first
+            cert.write_text(second)
+            assert await shown() in first
+            key.write_text(other_key.read_text())
+            assert await shown() in second
+
+    asyncio.run(scenario())
 
 
 def test_names_of_a_certificate() -> None:
