@@ -1,6 +1,6 @@
 """Names that TAB completes: backups, collections, schedules, labels, operations and peers.
 
-Asked of the coordinator, or read from the store if a flag names one. Limits: 1 s; silent, with
+Asked of the coordinator, or read from the store if a flag names one. Limits: 1.5 s; silent, with
 nothing to complete, if there is no answer by then.
 """
 
@@ -49,7 +49,7 @@ def complete(kind: str, context: click.Context, incomplete: str) -> list[Complet
     drop_out(sys.stderr)  # a shell shows it between the words that are typed
     with _bounded():
         try:
-            names = asyncio.run(_names(kind, settings))
+            names = _names(kind, settings)
         except (CleancutError, OSError, click.ClickException):
             names = []
     start = incomplete.removeprefix("#")
@@ -69,28 +69,19 @@ def _bounded() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-async def _names(kind: str, settings: Settings) -> list[Name]:
-    async with asyncio.timeout(WAIT_S):
-        if settings.offline:
-            return await _read(settings, _READ[kind]) if kind in _READ else []
-        async with settings.client() as client:
-            return await _ASKED[kind](client)
+def _names(kind: str, settings: Settings) -> list[Name]:
+    if not settings.offline:
+        return asyncio.run(_ask(kind, settings))
+    if kind not in _READ:
+        return []
+    from cleancut.cli.offline import with_store
+
+    return with_store(settings, _READ[kind])
 
 
-async def _read(
-    settings: Settings, act: Callable[[Store, Paths], Awaitable[list[Name]]]
-) -> list[Name]:
-    from cleancut.core.format.paths import Paths
-    from cleancut.repository.clusters import find_cluster
-    from cleancut.runtime.clock import SystemClock
-    from cleancut.store.open import open_store
-
-    store = open_store(settings.store or "", SystemClock(), settings.key_source)
-    try:
-        found = await find_cluster(store, settings.cluster or "", settings.store or "")
-        return await act(store, Paths(found))
-    finally:
-        await store.close()
+async def _ask(kind: str, settings: Settings) -> list[Name]:
+    async with asyncio.timeout(WAIT_S), settings.client() as client:
+        return await _ASKED[kind](client)
 
 
 async def _read_backups(store: Store, paths: Paths) -> list[Name]:

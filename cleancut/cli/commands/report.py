@@ -41,7 +41,7 @@ async def _rendered(store: Store, paths: Paths, status: Status) -> str:
     import time
 
     from cleancut.api.from_manifest import shown_group
-    from cleancut.api.from_story import backup_of, restore_of
+    from cleancut.api.from_story import backup_of, restore_of, shown_stories
     from cleancut.core.format.timeline import timeline_of
     from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
     from cleancut.core.primitives.ids import Epoch
@@ -56,7 +56,7 @@ async def _rendered(store: Store, paths: Paths, status: Status) -> str:
     while not catalog.complete:
         await catalog.read()
     stories = await read_stories(store, (await list_stories(store, paths))[:_MOST_STORIES])
-    failed = [one for one in map(backup_of, stories) if one is not None]
+    failed = shown_stories(stories, backup_of)
     details = []
     for one in [each for each in catalog.backups if each.state in IN_CATALOG][:DETAILS]:
         try:
@@ -72,7 +72,7 @@ async def _rendered(store: Store, paths: Paths, status: Status) -> str:
         complete=True,
         protection=status.protection,
         backups=newest_first([*catalog.backups, *failed]),
-        restores=tuple(one for one in map(restore_of, stories) if one is not None),
+        restores=tuple(shown_stories(stories, restore_of)),
         checks=catalog.checks,
         timelines={one.id: timeline_of(one) for one in stories},
     )
