@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
-from cleancut.core.cluster.restored_names import restore_of
 from cleancut.core.doctor.facts import BackupHealth, Facts, Finding, Fix, ScheduleHealth
+from cleancut.core.doctor.protection import why_unprotected
+from cleancut.core.primitives.durations import format_duration, rough_duration
 
-LATE_S = 3600.0
-"""How much later than the longest gap of its schedule a backup may be."""
 _HARMLESS = frozenset({"CANCELLED", "INVALID", "NOT_FOUND"})
 """Ends of a backup that a request asked for, or that it had to have."""
 _SHOWN = 20
@@ -19,10 +18,14 @@ def find_backup_problems(facts: Facts) -> Iterator[Finding]:
     health = facts.backups
     if health is None:
         return
+    late = [one for one in health.schedules if not one.paused and _is_late(one, facts.now_s)]
     for one in health.schedules:
-        yield from _late(one, facts.now_s)
+        if one.paused:
+            yield _paused(one)
+    for one in late:
+        yield _late(one, facts.now_s)
     yield from _partial(health)
-    yield from _unprotected(facts, health)
+    yield from _unprotected(facts, health, {one.name for one in late})
     yield from _unproven(health)
     yield from _unwatched(health)
 
@@ -40,27 +43,30 @@ def find_failed(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _late(one: ScheduleHealth, now_s: float) -> Iterator[Finding]:
-    if one.paused:
-        yield Finding(
-            kind="schedule_paused",
-            severity="info",
-            what=f"schedule {one.name!r} is paused: it starts no backup",
-            fixes=(Fix(f"cleancut schedule resume {one.name}"),),
-        )
-        return
-    last_s = max(one.last_good_s or 0.0, one.since_s or now_s)
-    late_s = now_s - last_s - one.gap_s
-    if late_s > LATE_S:
-        made = "made no good backup yet" if one.last_good_s is None else "is late: its newest good"
-        if one.last_good_s is not None:
-            made += f" backup is {(now_s - one.last_good_s) / 3600:.1f} h old"
-        yield Finding(
-            kind="backup_late",
-            severity="error",
-            what=f"schedule {one.name!r} {made}; its longest gap is {one.gap_s / 3600:.1f} h",
-            fixes=(Fix("cleancut schedule list", what="see why its last time was skipped"),),
-        )
+def _paused(one: ScheduleHealth) -> Finding:
+    return Finding(
+        kind="schedule_paused",
+        severity="info",
+        what=f"schedule {one.name!r} is paused: it starts no backup",
+        fixes=(Fix(f"cleancut schedule resume {one.name}"),),
+    )
+
+
+def _is_late(one: ScheduleHealth, now_s: float) -> bool:
+    """A new schedule has until its limit to make its first backup."""
+    return now_s - max(one.last_good_s or 0.0, one.since_s or now_s) > one.max_age_s
+
+
+def _late(one: ScheduleHealth, now_s: float) -> Finding:
+    made = "made no good backup yet"
+    if one.last_good_s is not None:
+        made = f"is late: its newest good backup is {rough_duration(now_s - one.last_good_s)} old"
+    return Finding(
+        kind="backup_late",
+        severity="error",
+        what=f"schedule {one.name!r} {made}; it allows {format_duration(one.max_age_s)}",
+        fixes=(Fix("cleancut schedule list", what="see why its last time was skipped"),),
+    )
 
 
 def _partial(health: BackupHealth) -> Iterator[Finding]:
@@ -75,7 +81,8 @@ def _partial(health: BackupHealth) -> Iterator[Finding]:
         )
 
 
-def _unprotected(facts: Facts, health: BackupHealth) -> Iterator[Finding]:
+def _unprotected(facts: Facts, health: BackupHealth, late: Set[str]) -> Iterator[Finding]:
+    """What `cleancut status` calls not protected, less what a late schedule explains."""
     if not health.good:
         if facts.collections:
             yield Finding(
@@ -85,18 +92,13 @@ def _unprotected(facts: Facts, health: BackupHealth) -> Iterator[Finding]:
                 fixes=(Fix("cleancut backup create"),),
             )
         return
-    held = set(health.collections)
-    names = [
-        entry.name
-        for entry in facts.collections
-        if entry.name not in held and not restore_of(entry.name)
-    ]
-    if names:
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    bad = [one for one in health.protection if not one.protected and not one.excluded]
+    bad = [one for one in bad if not (one.backup and one.schedule in late)]
+    if bad:
         yield Finding(
             kind="unprotected",
             severity="warning",
-            what=f"no good backup holds {', '.join(repr(name) for name in names[:_SHOWN])}{more}",
+            what=why_unprotected(bad),
             fixes=(Fix("cleancut backup create"),),
         )
 

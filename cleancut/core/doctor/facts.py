@@ -10,6 +10,7 @@ from typing import Literal
 
 from cleancut.core.cluster.live_shards import LiveShards
 from cleancut.core.cluster.view import ACTIVE
+from cleancut.core.doctor.protection import CollectionProtection
 from cleancut.core.doctor.silence import SeenPeers
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId
@@ -104,23 +105,23 @@ class Refusal(Record, frozen=True):
 
 
 class ScheduleHealth(Record, frozen=True):
-    """A schedule of backups. `last_good_s`: when its newest good backup was cut. `gap_s`: the
-    longest time between two of its backups. `since_s`: when it got its times."""
+    """A schedule of backups. `last_good_s`: when its newest good backup was cut. `max_age_s`:
+    how old that may be. `since_s`: when it got its times."""
 
     name: str
-    gap_s: float
+    max_age_s: float
     last_good_s: float | None = None
     since_s: float | None = None
     paused: bool = False
 
 
 class BackupHealth(Record, frozen=True):
-    """What the catalog and the last operations say of the backups. `collections`: those that a good
-    backup holds. `last_failed`: the failure of the newest backup that ended, if it failed.
-    `partial`: numbers of newest backups with what they lack and no later one holds."""
+    """What the catalog and the last operations say of the backups. `protection`: of each
+    collection, as the status has it. `last_failed`: the failure of the newest backup that ended, if
+    it failed. `partial`: numbers of newest backups with what they lack and no later one holds."""
 
     good: int = 0
-    collections: tuple[str, ...] = ()
+    protection: tuple[CollectionProtection, ...] = ()
     last_failed: Failure | None = None
     schedules: tuple[ScheduleHealth, ...] = ()
     verified: bool = False

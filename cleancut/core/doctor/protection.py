@@ -117,7 +117,7 @@ def judge_protection(
     bad = [one for one in counted if not one.protected]
     return Protection(
         protected=not bad,
-        reason=_why_not(bad) if bad else _why(counted),
+        reason=why_unprotected(bad) if bad else _why(counted),
         collections=judged,
         newest=_newest(whole[-1], promises, now_s) if whole else None,
         last_restore_test=last_restore_test,
@@ -205,7 +205,8 @@ def _why(judged: Sequence[CollectionProtection]) -> str:
     return f"all {len(judged)} collections have a recent whole backup"
 
 
-def _why_not(bad: Sequence[CollectionProtection]) -> str:
+def why_unprotected(bad: Sequence[CollectionProtection]) -> str:
+    """A clause on collections that are not protected."""
     parts = []
     if never := [one for one in bad if not one.backup and not one.damaged]:
         parts.append(f"no backup holds {_named(never)}")

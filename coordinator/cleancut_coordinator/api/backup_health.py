@@ -7,13 +7,14 @@ import asyncio
 from cleancut.core.doctor.facts import BackupHealth, ScheduleHealth
 from cleancut.core.maintenance.inventory import Inventory, partial_backups
 from cleancut.core.maintenance.retention import KEEP_EVERYTHING
-from cleancut.core.maintenance.schedule import Do, worst_gap_s
+from cleancut.core.maintenance.schedule import Do, max_age_s
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.timestamps import parse_time
 from cleancut.core.protocol.etcd_records import Failure
 from cleancut.core.protocol.states import FINAL_STATES, SUCCEEDED, OperationKind
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_operations
+from cleancut_coordinator.maintenance.protection import judge_now
 from cleancut_coordinator.maintenance.scheduler import read_state
 
 _BOUND_S = 10.0
@@ -36,7 +37,7 @@ async def read_backup_health(context: CoordinatorContext) -> BackupHealth | None
     ]
     return BackupHealth(
         good=stock.good,
-        collections=tuple(sorted(stock.collections)),
+        protection=(await judge_now(context)).collections,
         last_failed=await _last_failed(context),
         schedules=tuple(schedules),
         verified="verify" in proven,
@@ -51,7 +52,7 @@ async def _schedule(context: CoordinatorContext, name: str, stock: Inventory) ->
     newest = stock.schedules.get(name)
     return ScheduleHealth(
         name=name,
-        gap_s=worst_gap_s(context.schedules[name]),
+        max_age_s=max_age_s(context.schedules[name]),
         last_good_s=newest.group.cut_at_s if newest else None,
         since_s=parse_time(state.since) if state and state.since else None,
         paused=state is not None and state.paused,

@@ -9,16 +9,24 @@ from msgspec.structs import replace
 
 from cleancut.core.doctor.facts import BackupHealth, Facts, FailingTarget, Refusal, ScheduleHealth
 from cleancut.core.doctor.findings import diagnose
+from cleancut.core.doctor.protection import CollectionProtection
 from cleancut.core.protocol.etcd_records import Concern, Failure
 from tests.support.health import HEALTHY, agent, told
 
 DAY, HOUR = 86400.0, 3600.0
 UNNOTIFIED = FailingTarget(name="ops", since_s=0.0, why="it answered 404", pending=3)
 NOW = 100 * DAY
-NIGHTLY = ScheduleHealth(name="nightly", gap_s=DAY, last_good_s=NOW - HOUR, since_s=NOW - 9 * DAY)
+LIMIT = 1.5 * DAY
+NIGHTLY = ScheduleHealth(
+    name="nightly", max_age_s=LIMIT, last_good_s=NOW - HOUR, since_s=NOW - 9 * DAY
+)
+DOCS = CollectionProtection(
+    name="docs", protected=True, limit_s=LIMIT, backup=3, schedule="nightly"
+)
+OLD = replace(DOCS, protected=False, age_s=2 * DAY)
 GOOD = BackupHealth(
     good=3,
-    collections=("docs",),
+    protection=(DOCS,),
     schedules=(NIGHTLY,),
     verified=True,
     drilled=True,
@@ -55,7 +63,7 @@ def at(facts: Facts) -> list[tuple[str, str]]:
     return [(one.kind, one.severity) for one in diagnose(facts)]
 
 
-FRESH = health(good=0, collections=(), schedules=(), verified=False, drilled=False, retention=False)
+FRESH = health(good=0, protection=(), schedules=(), verified=False, drilled=False, retention=False)
 
 
 def test_a_fresh_cluster_has_no_errors() -> None:
@@ -76,7 +84,9 @@ def test_good_backups_have_no_findings() -> None:
         (nightly(last_good_s=NOW - 2 * DAY), "backup_late", "error"),
         (nightly(last_good_s=None), "backup_late", "error"),
         (nightly(last_good_s=NOW - 9 * DAY, paused=True), "schedule_paused", "info"),
-        (health(collections=("other",)), "unprotected", "warning"),
+        (health(protection=(replace(DOCS, protected=False, backup=0),)), "unprotected", "warning"),
+        (health(protection=(replace(OLD, schedule=""),)), "unprotected", "warning"),
+        (health(protection=(replace(OLD, backup=0, damaged=True),)), "unprotected", "warning"),
         (health(partial=((7, ("logs",)),)), "backup_partial", "warning"),
         (health(verified=False), "never_verified", "info"),
         (health(drilled=False), "never_drilled", "info"),
@@ -141,6 +151,21 @@ def test_the_cause_is_named() -> None:
 def test_a_new_schedule_has_its_first_gap_to_make_a_backup() -> None:
     assert at(nightly(last_good_s=None, since_s=NOW - HOUR)) == []
     assert at(nightly(last_good_s=None, since_s=None)) == []
+
+
+def test_a_late_schedule_explains_its_collections() -> None:
+    """Status and doctor judge by one limit, and one cause is told once."""
+    late = health(schedules=(replace(NIGHTLY, last_good_s=NOW - 2 * DAY),), protection=(OLD,))
+    assert at(late) == [("backup_late", "error")]
+    paused = health(schedules=(replace(NIGHTLY, paused=True),), protection=(OLD,))
+    assert at(paused) == [("unprotected", "warning"), ("schedule_paused", "info")]
+    late_within = health(schedules=(replace(NIGHTLY, last_good_s=NOW - 1.4 * DAY),))
+    assert at(late_within) == []
+
+
+def test_what_schedules_leave_out_is_not_a_problem() -> None:
+    left_out = replace(DOCS, protected=False, backup=0, schedule="", excluded=True)
+    assert at(health(protection=(left_out,))) == []
 
 
 def test_a_stopped_consensus_is_told_once_for_a_peer() -> None:
