@@ -40,10 +40,11 @@ def asked_output(arguments: Sequence[str], environment: Mapping[str, str]) -> st
     return asked
 
 
-def write_out(text: str) -> None:
+def write_out(text: str) -> bool:
     """Writes to stdout; characters that its encoding lacks are escaped.
 
-    A reader that has gone (`| head`) has what it wanted: the rest is dropped. Raises: CleancutError
+    A reader that has gone (`| head`) has what it wanted: the rest is dropped, and this returns
+    False the first time. Raises: CleancutError
     if stdout is closed, or cannot take what is written.
     """
     stream = sys.stdout
@@ -56,9 +57,11 @@ def write_out(text: str) -> None:
         stream.flush()
     except BrokenPipeError:
         drop_out(stream)
+        return False
     except OSError as error:
         drop_out(stream)
         raise unwritten(error) from error
+    return True
 
 
 def write_err(line: str) -> None:

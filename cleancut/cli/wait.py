@@ -68,7 +68,8 @@ async def check_target(settings: Settings, client: Client) -> None:
 @dataclass(slots=True)
 class Job(Generic[Op]):
     """An operation to start or to look at, and how to follow it. `last`: as it was last seen.
-    `shown`: it goes to stdout in the end."""
+    `shown`: it goes to stdout in the end, or as ndjson at each change. `unread`: the reader of that
+    went before the end."""
 
     noun: str
     start: Callable[[Client], Coroutine[Any, Any, Op]]
@@ -78,6 +79,7 @@ class Job(Generic[Op]):
     request_id: str = ""
     shown: bool = True
     last: Op | None = field(default=None, init=False)
+    unread: bool = field(default=False, init=False)
 
 
 def run_job(settings: Settings, job: Job[Op]) -> Exit:
@@ -89,8 +91,10 @@ def run_job(settings: Settings, job: Job[Op]) -> Exit:
     except KeyboardInterrupt:
         return _interrupted(job)
     assert job.last is not None
-    if job.shown:
+    if job.shown and not _streams(settings, job):
         _show(settings, job.noun, job.last)
+    if job.unread:
+        return Exit.TIMED_OUT
     return _conclude(job.noun, job.last, job.timeout_s) if job.wait else Exit.OK
 
 
@@ -108,23 +112,36 @@ async def _follow(settings: Settings, job: Job[Op]) -> None:
     """Fills `job.last` until the operation is over or the time is."""
     import asyncio
 
+    from cleancut.api.operations import is_over
     from cleancut.cli.render.progress import open_progress
+    from cleancut.cli.render.stream import StateStream
 
     async with settings.client() as client:
         await check_target(settings, client)
         job.last = await job.start(client)
         if not job.wait:
             return
+        states = StateStream(job.noun) if _streams(settings, job) else None
         stream = job.watch(client, job.last.id)
-        with open_progress(job.noun, quiet=settings.quiet) as progress:
-            progress.see(job.last)
+        quiet = settings.quiet or settings.output == "ndjson"
+        with open_progress(job.noun, quiet=quiet) as progress:
+            view = states or progress
+            view.see(job.last)
             try:
                 async with asyncio.timeout(job.timeout_s), aclosing(stream):
                     async for seen in stream:
                         job.last = seen
-                        progress.see(seen)
+                        view.see(seen)
+                        if states and states.unread and not is_over(seen):
+                            job.unread = True
+                            return
             except TimeoutError:
                 return
+
+
+def _streams(settings: Settings, job: Job[Op]) -> bool:
+    """True if stdout gets each state of the operation, instead of the last one."""
+    return settings.output == "ndjson" and job.wait and job.shown
 
 
 def _conclude(noun: str, last: Operation, timeout_s: float) -> Exit:

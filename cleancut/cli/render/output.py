@@ -77,6 +77,15 @@ def emit_rows(output: str, noun: str, rows: Sequence[dict[str, Any]]) -> None:
 
 def document(output: str, content: dict[str, Any]) -> None:
     """One JSON or YAML document, with the version of the shapes in it."""
+    write_out(_text(output, content))
+
+
+def line_of(noun: str, value: ApiValue) -> str:
+    """One thing as `noun`, as a line of ndjson."""
+    return _text("ndjson", {noun: _builtins(value)})
+
+
+def _text(output: str, content: dict[str, Any]) -> str:
     from cleancut.api.values import SCHEMA
 
     whole = {"schema": SCHEMA, **content}
@@ -84,13 +93,10 @@ def document(output: str, content: dict[str, Any]) -> None:
         import msgspec
 
         line = msgspec.json.encode(whole)
-        write_out(
-            (msgspec.json.format(line, indent=2) if output == "json" else line).decode() + "\n"
-        )
-    else:
-        import yaml
+        return (msgspec.json.format(line, indent=2) if output == "json" else line).decode() + "\n"
+    import yaml
 
-        write_out(yaml.safe_dump(whole, sort_keys=False, allow_unicode=True))
+    return str(yaml.safe_dump(whole, sort_keys=False, allow_unicode=True))
 
 
 def _names(values: Iterable[ApiValue]) -> None:

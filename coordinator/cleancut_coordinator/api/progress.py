@@ -16,7 +16,7 @@ from cleancut.api.values import AgentProgress
 from cleancut.core.primitives.ids import AgentName, Epoch
 from cleancut.core.protocol.etcd_keys import agent_of
 from cleancut.core.protocol.etcd_records import Ctl, Operation, ProgressRecord, Vote
-from cleancut.core.protocol.states import CLOSED, Phase, State
+from cleancut.core.protocol.states import BACKUP_KINDS, CLOSED, Phase, State
 from cleancut.ports.clock import Clock
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import decode_or_skip, read_ctl
@@ -52,12 +52,15 @@ async def read_progress(context: CoordinatorContext, epoch: Epoch) -> tuple[Agen
 async def read_behind(context: CoordinatorContext, operation: Operation) -> tuple[str, ...]:
     """What an operation waits for that has not got its turn, for people: agents, or the end of
     another."""
-    if operation.state is State.PENDING and operation.awaited is not None:
-        return (operation.awaited.what,) if operation.awaited.what else ()
-    ctl = await read_ctl(context) if operation.state is State.PENDING else Ctl()
-    if ctl.phase in CLOSED or ctl.operation == operation.id:
+    if operation.state is not State.PENDING:
         return ()
-    return (f"waits behind {ctl.kind} {ctl.operation}",)
+    if operation.awaited is not None:
+        return (operation.awaited.what,) if operation.awaited.what else ()
+    ctl = await read_ctl(context)
+    if ctl.phase not in CLOSED and ctl.operation != operation.id:
+        name = f"#{ctl.epoch}" if ctl.kind in BACKUP_KINDS else ctl.operation
+        return (f"waits behind {ctl.kind} {name} ({ctl.phase.value})",)
+    return (f"waits for the end of {operation.after}",) if operation.after else ()
 
 
 async def read_optimizing(context: CoordinatorContext, epoch: Epoch) -> tuple[AgentProgress, ...]:

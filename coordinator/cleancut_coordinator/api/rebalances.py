@@ -23,7 +23,7 @@ from cleancut.core.protocol.requests import RebalanceRequest
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind
 from cleancut.core.rebalance.plan import check_balance
 from cleancut_coordinator.api.history import find_any, list_all
-from cleancut_coordinator.api.progress import read_progress, wait_over, watch
+from cleancut_coordinator.api.progress import read_behind, read_progress, wait_over, watch
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leadership import Leadership
@@ -110,7 +110,11 @@ class RebalanceService:
                 shown = with_moves(shown, draft)
         if operation.state in FINAL_STATES:
             return shown
-        return replace(shown, progress=await read_progress(self._context, operation.epoch))
+        return replace(
+            shown,
+            progress=await read_progress(self._context, operation.epoch),
+            warnings=(*shown.warnings, *await read_behind(self._context, operation)),
+        )
 
 
 def _request(options: RebalanceOptions, plan_digest: str) -> RebalanceRequest:

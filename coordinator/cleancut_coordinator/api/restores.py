@@ -52,7 +52,7 @@ from cleancut.repository.archive.moments import find_moment
 from cleancut.repository.catalog import LATEST, get_checked, load_group
 from cleancut_coordinator.api.backups import BackupService
 from cleancut_coordinator.api.history import find_any, list_all
-from cleancut_coordinator.api.progress import read_progress, wait_over, watch
+from cleancut_coordinator.api.progress import read_behind, read_progress, wait_over, watch
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leadership import Leadership
@@ -244,7 +244,11 @@ class RestoreService:
             shown = await self._of_store(shown, operation, request)
         if operation.state in FINAL_STATES:
             return shown
-        return replace(shown, progress=await read_progress(self._context, operation.epoch))
+        return replace(
+            shown,
+            progress=await read_progress(self._context, operation.epoch),
+            warnings=(*shown.warnings, *await read_behind(self._context, operation)),
+        )
 
     async def _with_reshards(self, shown: Restore) -> Restore:
         """`shown`, with the reshards that follow, and what has become of them."""

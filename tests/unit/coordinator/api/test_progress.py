@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from cleancut.core.primitives.codec import encode
-from cleancut.core.primitives.ids import Epoch
-from cleancut.core.protocol.etcd_records import ProgressRecord
+from cleancut.core.primitives.ids import Epoch, OperationId
+from cleancut.core.protocol.etcd_records import Awaited, Ctl, Operation, ProgressRecord
+from cleancut.core.protocol.states import OperationKind, Phase, State
 from cleancut.ports.coordination import Put
-from cleancut_coordinator.api.progress import read_progress
+from cleancut_coordinator.api.progress import read_behind, read_progress
 from tests.unit.coordinator.leader.test_state import context, run
 
 
@@ -19,3 +22,26 @@ async def test_what_is_done_is_never_more_than_all() -> None:
         await at.etcd.txn([], [Put(at.keys.progress(Epoch(5)) + "a1", encode(record))])
         (progress,) = await read_progress(at, Epoch(5))
         assert (progress.bytes_done, progress.bytes_total) == (done, shown)
+
+
+@run
+async def test_a_pending_operation_says_what_it_waits_for() -> None:
+    """Agents, another operation with its phase, or the restore that it follows; then nothing."""
+    at = context()
+    mine = Operation(
+        id=OperationId("op-2"), kind=OperationKind.RESHARD, state=State.PENDING, request="{}"
+    )
+    after = replace(mine, after=OperationId("r-1"))
+    assert await read_behind(at, mine) == ()
+    assert await read_behind(at, after) == ("waits for the end of r-1",)
+    for kind, shown in (
+        (OperationKind.BACKUP, "waits behind backup #14 (UPLOAD)"),
+        (OperationKind.RESTORE, "waits behind restore op-1 (UPLOAD)"),
+    ):
+        other = Ctl(epoch=Epoch(14), phase=Phase.UPLOAD, kind=kind, operation=OperationId("op-1"))
+        await at.etcd.txn([], [Put(at.keys.ctl, encode(other))])
+        assert await read_behind(at, after) == (shown,)
+        assert await read_behind(at, replace(mine, id=OperationId("op-1"))) == ()
+    asked = replace(mine, awaited=Awaited(what="waits for agent a1"))
+    assert await read_behind(at, asked) == ("waits for agent a1",)
+    assert await read_behind(at, replace(asked, state=State.DONE)) == ()
