@@ -6,17 +6,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cleancut.api.backups import Backup
+from cleancut.api.operations import Operation
 from cleancut.core.format.timeline import Timeline
 from cleancut.page.growth import growth_of
 from cleancut.page.matrix import matrix_of, newest_checks
 from cleancut.page.render import render
 from cleancut.page.seen import Seen
 from cleancut.page.strip import strips
-from cleancut.page.views import headline_of, verdict_of
+from cleancut.page.views import headline_of, peer_names, verdict_of
 
 MOST = 500
 DETAILS = 10
 """Backups that are listed, and the newest of them that are shown with their evidence."""
+_OPERATIONS = 20
+"""Of each other kind, the newest."""
 
 
 def report_of(seen: Seen, details: Sequence[tuple[Backup, Timeline]], store: str) -> str:
@@ -39,6 +42,20 @@ def report_of(seen: Seen, details: Sequence[tuple[Backup, Timeline]], store: str
         matrix=matrix_of(seen.backups, seen.checks),
         checked=newest_checks(seen.checks),
         growth=growth_of(seen.backups),
+        operations=_operations(seen),
+        peer_names=peer_names(seen),
         most=MOST,
         href=href,
     )
+
+
+def _operations(seen: Seen) -> list[tuple[str, Sequence[Operation], str]]:
+    """Titles of the kinds that there are, with the newest of each and their template."""
+    kinds: list[tuple[str, Sequence[Operation]]] = [
+        ("Restores", seen.restores),
+        ("Rebalances", seen.rebalances),
+        ("Reshards", seen.reshards),
+    ]
+    return [
+        (title, rows[:_OPERATIONS], f"live_{title.lower()}.html") for title, rows in kinds if rows
+    ]

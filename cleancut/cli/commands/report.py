@@ -41,7 +41,13 @@ async def _rendered(store: Store, paths: Paths, status: Status) -> str:
     import time
 
     from cleancut.api.from_manifest import shown_group
-    from cleancut.api.from_story import backup_of, restore_of, shown_stories
+    from cleancut.api.from_story import (
+        backup_of,
+        rebalance_of,
+        reshard_of,
+        restore_of,
+        shown_stories,
+    )
     from cleancut.core.format.timeline import timeline_of
     from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
     from cleancut.core.primitives.ids import Epoch
@@ -73,6 +79,8 @@ async def _rendered(store: Store, paths: Paths, status: Status) -> str:
         protection=status.protection,
         backups=newest_first([*catalog.backups, *failed]),
         restores=tuple(shown_stories(stories, restore_of)),
+        rebalances=tuple(shown_stories(stories, rebalance_of)),
+        reshards=tuple(shown_stories(stories, reshard_of)),
         checks=catalog.checks,
         timelines={one.id: timeline_of(one) for one in stories},
     )

@@ -7,6 +7,9 @@ import json
 import pytest
 
 from cleancut.api.backups import Backup, BackupBytes
+from cleancut.api.rebalances import Rebalance
+from cleancut.api.reshards import Reshard
+from cleancut.api.restores import Restore
 from cleancut.core.format.timeline import Timeline
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.states import State
@@ -113,6 +116,21 @@ def test_a_report_is_one_file_without_a_script() -> None:
     assert text.count("<style>") == 1
     assert '<a href="#backup-2">#2</a>' in text
     assert "/backups/" not in text
+
+
+def test_a_report_has_the_operations_of_each_kind() -> None:
+    """Those that followed a restore point to it within the file."""
+    restore = Restore(id="r-1", backup_epoch=2, state=State.DONE)
+    reshard = Reshard(id="h-1", collection="docs", wanted=4, after="r-1", state=State.DONE)
+    rebalance = Rebalance(id="m-1", after="r-1", state=State.DONE)
+    seen = Seen(
+        "main", at_s=NOW_S, restores=(restore,), rebalances=(rebalance,), reshards=(reshard,)
+    )
+    text = report_of(seen, [], "file:///store")
+    assert [text.count(f'id="{one}"') for one in ("r-1", "h-1", "m-1")] == [1, 1, 1]
+    assert text.count('<a href="#r-1">r-1</a>') == 2
+    assert "/restores" not in text
+    assert 'href="#reshards"' not in report_of(Seen("main", at_s=NOW_S), [], "file:///store")
 
 
 def test_templates_fail_on_what_they_do_not_know() -> None:
