@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from cleancut.core.format.manifest import parse_manifest, recipes_of
 from cleancut.core.format.pack_uses import PackUse
-from cleancut.core.format.paths import Paths
+from cleancut.core.format.paths import ObjectKind, Paths
 from cleancut.core.format.recipe import Recipe, named_by
 from cleancut.core.maintenance.garbage import (
     IMPORT_KEPT_S,
@@ -27,7 +27,7 @@ from cleancut.core.maintenance.garbage import (
 from cleancut.core.maintenance.retention import GroupFacts
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
-from cleancut.core.primitives.ids import Epoch, Sha256
+from cleancut.core.primitives.ids import Epoch, OperationId, Sha256
 from cleancut.core.primitives.timestamps import parse_time
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.ports.store import Store
@@ -43,6 +43,10 @@ MAX_READ = 2000
 """Recipes that are read to say what one deletion frees."""
 _AT_ONCE = 8
 _PART = 64
+_UNREADABLE_LIST = (
+    "objects stay, and backups reuse nothing, as long as it is there: delete it while no operation"
+    " is under way"
+)
 
 
 class StoredGarbageList(NamedTuple):
@@ -51,17 +55,22 @@ class StoredGarbageList(NamedTuple):
 
 
 async def read_garbage_lists(store: Store, paths: Paths) -> dict[str, StoredGarbageList]:
-    """The garbage lists by name. Raises: Corrupt, and what the store does."""
+    """The garbage lists by name. Raises: Corrupt, if one cannot be read (what it marks is unknown);
+    what the store does."""
     found = {}
     names = [info.path async for info in store.list(paths.garbage_lists)]
     for path in names:
+        name = paths.parse(path).name
+        if path != paths.garbage_list(name):
+            continue  # not a list
         try:
             data = await read_document(store, path)
+            garbage = decode(GarbageList, data, path)
         except NotFound:
             continue  # all that was on it has been deleted since
-        sha256 = Sha256(hashlib.sha256(data).hexdigest())
-        name = paths.parse(path).name
-        found[name] = StoredGarbageList(sha256, decode(GarbageList, data, path))
+        except Corrupt as error:
+            raise Corrupt(error.message, _UNREADABLE_LIST, path=path) from error
+        found[name] = StoredGarbageList(Sha256(hashlib.sha256(data).hexdigest()), garbage)
     return found
 
 
@@ -322,8 +331,9 @@ class ReferencedNames:
 
 async def read_seeds(store: Store, paths: Paths) -> dict[Epoch, Begun]:
     """The seeds that a backup is awaited for; one that shards were given out in twice is the sum.
+    One that cannot be read is left out: what it has stored ahead is stored again, and no more.
 
-    Raises: Corrupt, and what the store does.
+    Raises: what the store does.
     """
     found: dict[Epoch, Begun] = {}
     for path in [info.path async for info in store.list(paths.seeds)]:
@@ -332,7 +342,7 @@ async def read_seeds(store: Store, paths: Paths) -> dict[Epoch, Begun]:
             continue
         try:
             one = decode(Begun, await read_document(store, path), path)
-        except NotFound:
+        except (Corrupt, NotFound):
             continue  # over meanwhile
         epoch = Epoch(number)
         before = found.get(epoch, one)
@@ -345,17 +355,20 @@ async def read_seeds(store: Store, paths: Paths) -> dict[Epoch, Begun]:
 
 
 async def read_imports(store: Store, paths: Paths, now_s: float) -> frozenset[str]:
-    """The ids of imports that have begun and may be entered in the catalog still. Raises: Corrupt,
-    and what the store does."""
+    """The ids of imports that have begun and may be entered in the catalog still, or of which that
+    cannot be read. Raises: what the store does."""
     found = set()
-    listed = [info.path async for info in store.list(paths.imports)]
-    for import_id in {paths.parse(path).name for path in listed}:
+    listed = [paths.parse(info.path) async for info in store.list(paths.imports)]
+    for import_id in {one.name for one in listed if one.kind is ObjectKind.IMPORT}:
         path = paths.import_begun(import_id)
         try:
             begun = decode(BegunImport, await read_document(store, path), path)
+            lasts = parse_time(begun.at) + IMPORT_KEPT_S > now_s
         except NotFound:
             continue  # over meanwhile, or what is left of one
-        if parse_time(begun.at) + IMPORT_KEPT_S > now_s:
+        except Corrupt:
+            lasts = True
+        if lasts:
             found.add(import_id)
     return frozenset(found)
 
@@ -363,16 +376,23 @@ async def read_imports(store: Store, paths: Paths, now_s: float) -> frozenset[st
 async def read_holds(
     store: Store, paths: Paths, now_s: float, of: Epoch | None = None
 ) -> tuple[frozenset[str], set[int]]:
-    """The paths of those not yet over, and the epochs that they keep; `of`: only of this one."""
+    """The paths of those not yet over, and the epochs that they keep; `of`: only of this one. One
+    that cannot be read is not over."""
     found, held = set(), set()
     async for info in store.list(paths.holds if of is None else paths.holds_of(of)):
-        path, epoch = paths.relative(info.path), paths.parse(info.path).number
+        kind, epoch, name = paths.parse(info.path)
+        if kind is not ObjectKind.HOLD or epoch is None:
+            continue  # not a hold
+        if info.path != paths.hold(Epoch(epoch), OperationId(name)):
+            continue
         try:
             hold = decode(Hold, await read_document(store, info.path), info.path)
+            lasts = not hold.expires_at or parse_time(hold.expires_at) + HOLD_MARGIN_S > now_s
         except NotFound:
             continue  # dropped meanwhile
-        lasts = not hold.expires_at or parse_time(hold.expires_at) + HOLD_MARGIN_S > now_s
-        if epoch is not None and lasts:
-            found.add(path)
+        except Corrupt:
+            lasts = True
+        if lasts:
+            found.add(paths.relative(info.path))
             held.add(epoch)
     return frozenset(found), held

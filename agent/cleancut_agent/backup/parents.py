@@ -50,8 +50,12 @@ class Parents:
     async def load(self, tasks: Sequence[ShardTask]) -> None:
         """Reads what the store and the own directory have. Raises: what the store does."""
         store, paths = self._context.store, self._context.paths
-        reads = [partial(read, store, paths) for read in (read_unknown, read_sparse)]
-        doomed, self._sparse = await run_all(reads, len(reads))
+        try:
+            doomed = await read_unknown(store, paths)
+        except Corrupt:  # what is marked for deletion is unknown: nothing stored is reused
+            self.forget()
+            return
+        self._sparse = await read_sparse(store, paths)
         damage = await read_damage(store, paths)
 
         async def load(digest: str) -> None:

@@ -303,10 +303,10 @@ class BackupService:
                 f"`cleancut backup release {epoch} --label {backup.holds[0]}` gives it free",
             )
         now_s = context.clock.wall_s()
-        _, held = await read_holds(context.store, context.paths, now_s, epoch)
-        if held:
+        holds, _ = await read_holds(context.store, context.paths, now_s, epoch)
+        if holds:
             raise Refused(
-                f"another cluster holds backup {epoch}, to restore it",
+                f"another cluster holds backup {epoch}, to restore it ({min(holds)})",
                 "wait for that restore's end; a hold ends by itself after 48 h",
             )
 

@@ -14,11 +14,12 @@ from cleancut.core.format.page import BLOCK_BYTES
 from cleancut.core.format.recipe import OWN_PAGE_BLOCKS, named_by
 from cleancut.core.maintenance.garbage import LiveSet
 from cleancut.core.primitives.codec import encode
-from cleancut.core.primitives.errors import Unavailable
+from cleancut.core.primitives.errors import Corrupt, Unavailable
 from cleancut.core.primitives.ids import Epoch, OperationId
 from cleancut.core.verification.damage import Level, VerificationRecord
 from cleancut.repository.catalog import find_group, publish_group, put_staged
-from cleancut.repository.garbage import ReferencedNames
+from cleancut.repository.garbage import ReferencedNames, read_holds, read_unknown
+from cleancut.repository.holds import drop_label, labels_of
 from cleancut.repository.shards.dedup import lost_packs
 from cleancut.repository.shards.recipe_reader import load_recipe, missing_packs
 from cleancut.repository.verification_log import put_check, read_damage
@@ -85,6 +86,37 @@ def test_an_unreadable_manifest_stops_no_collection(
     names = ReferencedNames(shelf.store, PATHS)
     assert list(asyncio.run(names.groups())) == [20]
     assert names.unreadable == (30,)
+
+
+BAD = b"\xff{}"
+
+
+def test_unreadable_records_stop_nothing_and_keep_what_they_may_keep(shelf: Shelf) -> None:
+    """Holds and imports go on, seeds have nothing to lose; files that are none are passed over."""
+    held, label = Epoch(20), OperationId("label.audit")
+    store, hold = shelf.store, PATHS.hold(Epoch(20), label)
+    for path in (
+        hold,
+        PATHS.seed(Epoch(25), "ab" * 32),
+        PATHS.import_begun("i-1"),
+        f"{PATHS.holds}README",
+        f"{PATHS.holds_of(Epoch(30))}README",
+        f"{PATHS.imports}README",
+        f"{PATHS.garbage_lists}README",
+    ):
+        store.objects[path] = BAD
+    living = shelf.living()
+    assert living.is_live(PATHS.relative(hold))
+    assert living.is_live(PATHS.relative(PATHS.import_begun("i-1")))
+    assert asyncio.run(read_holds(store, PATHS, 1e12)) == ({PATHS.relative(hold)}, {held})
+    assert asyncio.run(labels_of(store, PATHS, held, 1e12)) == ("audit",)
+    asyncio.run(drop_label(store, PATHS, held, "audit"))
+    assert asyncio.run(read_holds(store, PATHS, 1e12)) == (frozenset(), set())
+    assert asyncio.run(read_unknown(store, PATHS)) == frozenset()
+    store.objects[PATHS.garbage_list("000000000030-ab")] = BAD
+    with pytest.raises(Corrupt, match="gc/000000000030-ab") as error:
+        asyncio.run(read_unknown(store, PATHS))
+    assert "reuse nothing" in error.value.hint
 
 
 def test_an_unreadable_recipe_stops_no_collection(shelf: Shelf) -> None:

@@ -136,3 +136,15 @@ def test_a_full_backup_reuses_nothing(tmp_path: Path) -> None:
     assert load(store, tmp_path, task).stream_of(task).earlier is None
     usual = replace(task, full=False)
     assert load(store, tmp_path, usual).stream_of(usual).earlier is not None
+
+
+def test_where_a_list_of_garbage_cannot_be_read_nothing_is_reused(tmp_path: Path) -> None:
+    """What it marks for deletion is not known, so nothing that is stored may be named again."""
+    store = MemoryStore()
+    shard = capture(store, tmp_path / "spill", TAR)
+    store.objects[PATHS.garbage_list("000000000030-ab")] = b"\xff{}"
+    task = task_of(shard)
+    parents = load(store, tmp_path, task)
+    assert not parents.can_take_over(task)
+    assert parents.recipe_of(task) is None
+    assert parents.stream_of(task).earlier is None
