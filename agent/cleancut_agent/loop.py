@@ -285,6 +285,7 @@ class AgentLoop:
                 done_bytes=now.done,
                 total_bytes=now.total,
                 stored_bytes=now.stored,
+                to_store_bytes=now.to_store,
                 rate=read / _PROGRESS_S,
             )
             context = self._context

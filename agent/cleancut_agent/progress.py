@@ -11,3 +11,4 @@ class BytesProgress(NamedTuple):
     done: int
     total: int = 0
     stored: int = 0
+    to_store: int = 0

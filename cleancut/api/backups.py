@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cleancut.api.values import AgentProgress, ApiValue, OperationError
+from cleancut.api.values import AgentProgress, ApiValue, Attempt, OperationError
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.states import State
 
@@ -78,24 +78,6 @@ class MissingCollection(ApiValue, frozen=True):
     reason: str = ""
 
 
-class PhaseTime(ApiValue, frozen=True):
-    """One phase of an attempt, on the leader's clock."""
-
-    phase: str
-    start_ms: int = 0
-    duration_ms: int = 0
-
-
-class BackupAttempt(ApiValue, frozen=True):
-    """One attempt; see BackupAttempt in backup.proto. `error`: None, unless it failed."""
-
-    epoch: int = 0
-    began_at: str | None = None
-    duration_ms: int | None = None
-    phases: tuple[PhaseTime, ...] = ()
-    error: OperationError | None = None
-
-
 class CollectionBytes(ApiValue, frozen=True):
     """The shares of one collection in `BackupBytes`."""
 
@@ -146,7 +128,7 @@ class Backup(ApiValue, frozen=True):
     damage: tuple[str, ...] = ()
     missing: tuple[MissingCollection, ...] = ()
     asked_by: str = ""
-    attempt_history: tuple[BackupAttempt, ...] = ()
+    attempt_history: tuple[Attempt, ...] = ()
     collection_bytes: tuple[CollectionBytes, ...] = ()
     checks: tuple[BackupCheck, ...] = ()
     kept_by: str = ""

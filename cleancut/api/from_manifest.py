@@ -6,17 +6,15 @@ from collections.abc import Iterable, Sequence
 
 from cleancut.api.backups import (
     Backup,
-    BackupAttempt,
     BackupBytes,
     BackupCheck,
     CollectionBytes,
     Evidence,
     FenceEvidence,
     MissingCollection,
-    PhaseTime,
     ShardEvidence,
 )
-from cleancut.api.values import OperationError
+from cleancut.api.values import Attempt, OperationError, PhaseTime
 from cleancut.core.format.manifest import Manifest
 from cleancut.core.format.story import BackupStory
 from cleancut.core.format.timeline import phases_of
@@ -64,10 +62,10 @@ def shown_group(
     )
 
 
-def shown_attempts(traces: Sequence[Trace]) -> tuple[BackupAttempt, ...]:
+def shown_attempts(traces: Sequence[Trace]) -> tuple[Attempt, ...]:
     """What is recorded of each attempt, the oldest first."""
     return tuple(
-        BackupAttempt(
+        Attempt(
             epoch=trace.epoch,
             began_at=trace.began_at,
             duration_ms=trace.ended_ms if trace.ended_ms >= 0 else None,

@@ -99,6 +99,7 @@ def restore_from(operation: Operation, request: RestoreRequest, unread: tuple[st
         created_at=operation.created_at or None,
         ended_at=operation.ended_at or None,
         collections=tuple(RestoredCollection(name=name) for name in request.collections),
+        attempt_history=shown_attempts(operation.traces),
         error=shown_error(operation.failure),
         moment=shown_moment(request.target) if request.target is not None else None,
         warnings=unread,
@@ -113,6 +114,7 @@ def rebalance_from(operation: Operation) -> Rebalance:
         created_at=operation.created_at or None,
         ended_at=operation.ended_at or None,
         after=request.after,
+        attempt_history=shown_attempts(operation.traces),
         error=shown_error(operation.failure),
         warnings=unread,
     )
@@ -130,6 +132,7 @@ def reshard_from(operation: Operation) -> Reshard:
         shards=operation.reached,
         wanted=request.shards,
         after=request.after,
+        attempt_history=shown_attempts(operation.traces),
         error=shown_error(operation.failure),
         warnings=unread,
     )

@@ -72,12 +72,12 @@ def reshard_of(story: Story) -> Reshard | None:
     return shown if draft is None else with_steps(shown, draft)
 
 
-def backup_of(story: Story, *, with_attempts: bool = True) -> Backup | None:
+def backup_of(story: Story) -> Backup | None:
     """A backup that was not committed, or a seed; None, if the story is of neither."""
     operation = story.operation
     if operation is None or story.kind not in BACKUPS:
         return None
-    return backup_from(operation if with_attempts else replace(operation, traces=()))
+    return backup_from(operation)
 
 
 def shown_stories(stories: Sequence[Story], shown: Callable[[Story], Shown | None]) -> list[Shown]:

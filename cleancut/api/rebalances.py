@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cleancut.api.values import AgentProgress, ApiValue, OperationError
+from cleancut.api.values import AgentProgress, ApiValue, Attempt, OperationError
 from cleancut.core.protocol.states import State
 
 
@@ -17,6 +17,8 @@ class BalanceStep(ApiValue, frozen=True):
     size_bytes: int = 0
     wave: int = 0
     count: int | None = None
+    source_agent: str = ""
+    target_agent: str = ""
 
 
 class BalancedPeer(ApiValue, frozen=True):
@@ -27,6 +29,7 @@ class BalancedPeer(ApiValue, frozen=True):
     shards_after: int = 0
     bytes_before: int = 0
     bytes_after: int = 0
+    agent: str = ""
 
 
 class RebalancePlan(ApiValue, frozen=True):
@@ -53,6 +56,7 @@ class Rebalance(ApiValue, frozen=True):
     error: OperationError | None = None
     progress: tuple[AgentProgress, ...] = ()
     warnings: tuple[str, ...] = ()
+    attempt_history: tuple[Attempt, ...] = ()
 
 
 class RebalanceOptions(ApiValue, frozen=True):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from cleancut.api.values import AgentProgress, ApiValue, OperationError
+from cleancut.api.values import AgentProgress, ApiValue, Attempt, OperationError
 from cleancut.core.protocol.states import State
 
 
 class ReshardStep(ApiValue, frozen=True):
     """`shards`: how many there are after it. `peer_ids`: that get a replica of the new shard
-    `shard_id`, or had one of the dropped shard. `points`: that moved, as agents counted them."""
+    `shard_id`, or had one of the dropped shard. `points`: that moved, as agents counted them.
+    `agents`: of the peers, in the order of `peer_ids`, "" where they are not known."""
 
     shards: int
     shard_id: int
@@ -17,6 +18,7 @@ class ReshardStep(ApiValue, frozen=True):
     done: bool = False
     points: int = 0
     seconds: float = 0.0
+    agents: tuple[str, ...] = ()
 
 
 class ReshardPlan(ApiValue, frozen=True):
@@ -51,6 +53,7 @@ class Reshard(ApiValue, frozen=True):
     progress: tuple[AgentProgress, ...] = ()
     warnings: tuple[str, ...] = ()
     after: str = ""
+    attempt_history: tuple[Attempt, ...] = ()
 
 
 class ReshardOptions(ApiValue, frozen=True):

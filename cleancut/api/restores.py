@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cleancut.api.values import AgentProgress, ApiValue, OperationError
+from cleancut.api.values import AgentProgress, ApiValue, Attempt, OperationError
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.states import State
 
@@ -72,6 +72,7 @@ class Restore(ApiValue, frozen=True):
     rebalance_id: str = ""
     reshard_ids: tuple[str, ...] = ()
     moment: RestoredMoment | None = None
+    attempt_history: tuple[Attempt, ...] = ()
 
 
 class PlannedCollection(ApiValue, frozen=True):

@@ -51,7 +51,8 @@ class CommandError(ApiValue, frozen=True):
 
 class AgentProgress(ApiValue, frozen=True):
     """How far one agent is; `bytes_total` is 0 while it is not known, and of a backup that of the
-    one before. `bytes_stored`: what the store has taken of a backup."""
+    one before. `bytes_stored`: what the store has taken of a backup; `bytes_to_store`: what it is
+    to take in all, 0 until all shards are read."""
 
     agent: str
     phase: str = ""
@@ -59,3 +60,22 @@ class AgentProgress(ApiValue, frozen=True):
     bytes_total: int = 0
     bytes_per_s: float = 0.0
     bytes_stored: int = 0
+    bytes_to_store: int = 0
+
+
+class PhaseTime(ApiValue, frozen=True):
+    """One phase of an attempt, on the leader's clock."""
+
+    phase: str
+    start_ms: int = 0
+    duration_ms: int = 0
+
+
+class Attempt(ApiValue, frozen=True):
+    """One attempt of an operation; see Attempt in common.proto. `error`: None, unless it failed."""
+
+    epoch: int = 0
+    began_at: str | None = None
+    duration_ms: int | None = None
+    phases: tuple[PhaseTime, ...] = ()
+    error: OperationError | None = None

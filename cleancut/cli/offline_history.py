@@ -47,7 +47,8 @@ def list_ended(settings: Settings, kind: str, limit: int) -> list[Any]:
 
     async def read(store: Store, paths: Paths) -> list[Any]:
         stored = await list_stories(store, paths, (kind,))
-        return shown_stories(await read_stories(store, stored[:limit]), _SHOWN[kind])
+        found = await read_stories(store, stored[:limit])
+        return shown_stories([one.without_traces() for one in found], _SHOWN[kind])
 
     return with_store(settings, read)
 

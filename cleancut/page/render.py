@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from cleancut import __version__
 from cleancut.api.state_words import state_of, step_of, title_of, word_of
+from cleancut.api.work import of_agent
 from cleancut.core.primitives.visible import visible
 from cleancut.page import words
 from cleancut.page.growth import chart
@@ -62,6 +63,7 @@ def environment() -> Environment:
         "attempt": attempt_svg,
         "barrier": barrier,
         "phases": phases,
+        "work_of_agent": of_agent,
     }
     made.globals |= {
         "navigation": NAVIGATION,

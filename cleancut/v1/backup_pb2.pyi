@@ -182,36 +182,12 @@ class Backup(_message.Message):
     damage: _containers.RepeatedScalarFieldContainer[str]
     missing: _containers.RepeatedCompositeFieldContainer[MissingCollection]
     asked_by: str
-    attempt_history: _containers.RepeatedCompositeFieldContainer[BackupAttempt]
+    attempt_history: _containers.RepeatedCompositeFieldContainer[_common_pb2.Attempt]
     collection_bytes: _containers.RepeatedCompositeFieldContainer[CollectionBytes]
     checks: _containers.RepeatedCompositeFieldContainer[BackupCheck]
     kept_by: str
     freed_bytes: int
-    def __init__(self, id: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[_Union[BackupState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cut_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collections: _Optional[_Iterable[str]] = ..., evidence: _Optional[_Union[Evidence, _Mapping]] = ..., bytes: _Optional[_Union[BackupBytes, _Mapping]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., attempt: _Optional[int] = ..., attempts: _Optional[int] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., schedule: _Optional[str] = ..., holds: _Optional[_Iterable[str]] = ..., seed: _Optional[_Union[Seed, _Mapping]] = ..., damage: _Optional[_Iterable[str]] = ..., missing: _Optional[_Iterable[_Union[MissingCollection, _Mapping]]] = ..., asked_by: _Optional[str] = ..., attempt_history: _Optional[_Iterable[_Union[BackupAttempt, _Mapping]]] = ..., collection_bytes: _Optional[_Iterable[_Union[CollectionBytes, _Mapping]]] = ..., checks: _Optional[_Iterable[_Union[BackupCheck, _Mapping]]] = ..., kept_by: _Optional[str] = ..., freed_bytes: _Optional[int] = ...) -> None: ...
-
-class PhaseTime(_message.Message):
-    __slots__ = ("phase", "start_ms", "duration_ms")
-    PHASE_FIELD_NUMBER: _ClassVar[int]
-    START_MS_FIELD_NUMBER: _ClassVar[int]
-    DURATION_MS_FIELD_NUMBER: _ClassVar[int]
-    phase: str
-    start_ms: int
-    duration_ms: int
-    def __init__(self, phase: _Optional[str] = ..., start_ms: _Optional[int] = ..., duration_ms: _Optional[int] = ...) -> None: ...
-
-class BackupAttempt(_message.Message):
-    __slots__ = ("epoch", "began_at", "duration_ms", "phases", "error")
-    EPOCH_FIELD_NUMBER: _ClassVar[int]
-    BEGAN_AT_FIELD_NUMBER: _ClassVar[int]
-    DURATION_MS_FIELD_NUMBER: _ClassVar[int]
-    PHASES_FIELD_NUMBER: _ClassVar[int]
-    ERROR_FIELD_NUMBER: _ClassVar[int]
-    epoch: int
-    began_at: _timestamp_pb2.Timestamp
-    duration_ms: int
-    phases: _containers.RepeatedCompositeFieldContainer[PhaseTime]
-    error: _common_pb2.OperationError
-    def __init__(self, epoch: _Optional[int] = ..., began_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., duration_ms: _Optional[int] = ..., phases: _Optional[_Iterable[_Union[PhaseTime, _Mapping]]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[_Union[BackupState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cut_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collections: _Optional[_Iterable[str]] = ..., evidence: _Optional[_Union[Evidence, _Mapping]] = ..., bytes: _Optional[_Union[BackupBytes, _Mapping]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., attempt: _Optional[int] = ..., attempts: _Optional[int] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., schedule: _Optional[str] = ..., holds: _Optional[_Iterable[str]] = ..., seed: _Optional[_Union[Seed, _Mapping]] = ..., damage: _Optional[_Iterable[str]] = ..., missing: _Optional[_Iterable[_Union[MissingCollection, _Mapping]]] = ..., asked_by: _Optional[str] = ..., attempt_history: _Optional[_Iterable[_Union[_common_pb2.Attempt, _Mapping]]] = ..., collection_bytes: _Optional[_Iterable[_Union[CollectionBytes, _Mapping]]] = ..., checks: _Optional[_Iterable[_Union[BackupCheck, _Mapping]]] = ..., kept_by: _Optional[str] = ..., freed_bytes: _Optional[int] = ...) -> None: ...
 
 class CollectionBytes(_message.Message):
     __slots__ = ("name", "shards", "protected", "new", "stored")

@@ -22,17 +22,22 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x63leancut/v1/common.proto\x12\x0b\x63leancut.v1\"?\n\x0eOperationError\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04hint\x18\x03 \x01(\t\"\x81\x01\n\rAgentProgress\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\r\n\x05phase\x18\x02 \x01(\t\x12\x12\n\nbytes_done\x18\x03 \x01(\x04\x12\x13\n\x0b\x62ytes_total\x18\x04 \x01(\x04\x12\x13\n\x0b\x62ytes_per_s\x18\x05 \x01(\x01\x12\x14\n\x0c\x62ytes_stored\x18\x06 \x01(\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x63leancut/v1/common.proto\x12\x0b\x63leancut.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"?\n\x0eOperationError\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04hint\x18\x03 \x01(\t\"\x99\x01\n\rAgentProgress\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\r\n\x05phase\x18\x02 \x01(\t\x12\x12\n\nbytes_done\x18\x03 \x01(\x04\x12\x13\n\x0b\x62ytes_total\x18\x04 \x01(\x04\x12\x13\n\x0b\x62ytes_per_s\x18\x05 \x01(\x01\x12\x14\n\x0c\x62ytes_stored\x18\x06 \x01(\x04\x12\x16\n\x0e\x62ytes_to_store\x18\x07 \x01(\x04\"A\n\tPhaseTime\x12\r\n\x05phase\x18\x01 \x01(\t\x12\x10\n\x08start_ms\x18\x02 \x01(\x04\x12\x13\n\x0b\x64uration_ms\x18\x03 \x01(\x04\"\xc4\x01\n\x07\x41ttempt\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12,\n\x08\x62\x65gan_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x0b\x64uration_ms\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12&\n\x06phases\x18\x04 \x03(\x0b\x32\x16.cleancut.v1.PhaseTime\x12*\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x1b.cleancut.v1.OperationErrorB\x0e\n\x0c_duration_msb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cleancut.v1.common_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OPERATIONERROR']._serialized_start=41
-  _globals['_OPERATIONERROR']._serialized_end=104
-  _globals['_AGENTPROGRESS']._serialized_start=107
-  _globals['_AGENTPROGRESS']._serialized_end=236
+  _globals['_OPERATIONERROR']._serialized_start=74
+  _globals['_OPERATIONERROR']._serialized_end=137
+  _globals['_AGENTPROGRESS']._serialized_start=140
+  _globals['_AGENTPROGRESS']._serialized_end=293
+  _globals['_PHASETIME']._serialized_start=295
+  _globals['_PHASETIME']._serialized_end=360
+  _globals['_ATTEMPT']._serialized_start=363
+  _globals['_ATTEMPT']._serialized_end=559
 # @@protoc_insertion_point(module_scope)

@@ -33,7 +33,7 @@ REBALANCE_STATE_ABORTED: RebalanceState
 REBALANCE_STATE_NEEDS_OPERATOR: RebalanceState
 
 class BalanceStep(_message.Message):
-    __slots__ = ("action", "collection", "shard_id", "source_peer_id", "target_peer_id", "size_bytes", "wave", "count")
+    __slots__ = ("action", "collection", "shard_id", "source_peer_id", "target_peer_id", "size_bytes", "wave", "count", "source_agent", "target_agent")
     ACTION_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     SHARD_ID_FIELD_NUMBER: _ClassVar[int]
@@ -42,6 +42,8 @@ class BalanceStep(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     WAVE_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_AGENT_FIELD_NUMBER: _ClassVar[int]
+    TARGET_AGENT_FIELD_NUMBER: _ClassVar[int]
     action: str
     collection: str
     shard_id: int
@@ -50,21 +52,25 @@ class BalanceStep(_message.Message):
     size_bytes: int
     wave: int
     count: int
-    def __init__(self, action: _Optional[str] = ..., collection: _Optional[str] = ..., shard_id: _Optional[int] = ..., source_peer_id: _Optional[int] = ..., target_peer_id: _Optional[int] = ..., size_bytes: _Optional[int] = ..., wave: _Optional[int] = ..., count: _Optional[int] = ...) -> None: ...
+    source_agent: str
+    target_agent: str
+    def __init__(self, action: _Optional[str] = ..., collection: _Optional[str] = ..., shard_id: _Optional[int] = ..., source_peer_id: _Optional[int] = ..., target_peer_id: _Optional[int] = ..., size_bytes: _Optional[int] = ..., wave: _Optional[int] = ..., count: _Optional[int] = ..., source_agent: _Optional[str] = ..., target_agent: _Optional[str] = ...) -> None: ...
 
 class BalancedPeer(_message.Message):
-    __slots__ = ("peer_id", "shards_before", "shards_after", "bytes_before", "bytes_after")
+    __slots__ = ("peer_id", "shards_before", "shards_after", "bytes_before", "bytes_after", "agent")
     PEER_ID_FIELD_NUMBER: _ClassVar[int]
     SHARDS_BEFORE_FIELD_NUMBER: _ClassVar[int]
     SHARDS_AFTER_FIELD_NUMBER: _ClassVar[int]
     BYTES_BEFORE_FIELD_NUMBER: _ClassVar[int]
     BYTES_AFTER_FIELD_NUMBER: _ClassVar[int]
+    AGENT_FIELD_NUMBER: _ClassVar[int]
     peer_id: int
     shards_before: int
     shards_after: int
     bytes_before: int
     bytes_after: int
-    def __init__(self, peer_id: _Optional[int] = ..., shards_before: _Optional[int] = ..., shards_after: _Optional[int] = ..., bytes_before: _Optional[int] = ..., bytes_after: _Optional[int] = ...) -> None: ...
+    agent: str
+    def __init__(self, peer_id: _Optional[int] = ..., shards_before: _Optional[int] = ..., shards_after: _Optional[int] = ..., bytes_before: _Optional[int] = ..., bytes_after: _Optional[int] = ..., agent: _Optional[str] = ...) -> None: ...
 
 class RebalancePlan(_message.Message):
     __slots__ = ("steps", "peers", "notes", "blockers", "digest", "size_bytes")
@@ -83,7 +89,7 @@ class RebalancePlan(_message.Message):
     def __init__(self, steps: _Optional[_Iterable[_Union[BalanceStep, _Mapping]]] = ..., peers: _Optional[_Iterable[_Union[BalancedPeer, _Mapping]]] = ..., notes: _Optional[_Iterable[str]] = ..., blockers: _Optional[_Iterable[str]] = ..., digest: _Optional[str] = ..., size_bytes: _Optional[int] = ...) -> None: ...
 
 class Rebalance(_message.Message):
-    __slots__ = ("id", "state", "created_at", "ended_at", "after", "steps", "peers", "error", "progress", "warnings")
+    __slots__ = ("id", "state", "created_at", "ended_at", "after", "steps", "peers", "error", "progress", "warnings", "attempt_history")
     ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -94,6 +100,7 @@ class Rebalance(_message.Message):
     ERROR_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_HISTORY_FIELD_NUMBER: _ClassVar[int]
     id: str
     state: RebalanceState
     created_at: _timestamp_pb2.Timestamp
@@ -104,7 +111,8 @@ class Rebalance(_message.Message):
     error: _common_pb2.OperationError
     progress: _containers.RepeatedCompositeFieldContainer[_common_pb2.AgentProgress]
     warnings: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[RebalanceState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., after: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[BalanceStep, _Mapping]]] = ..., peers: _Optional[_Iterable[_Union[BalancedPeer, _Mapping]]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+    attempt_history: _containers.RepeatedCompositeFieldContainer[_common_pb2.Attempt]
+    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[RebalanceState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., after: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[BalanceStep, _Mapping]]] = ..., peers: _Optional[_Iterable[_Union[BalancedPeer, _Mapping]]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., attempt_history: _Optional[_Iterable[_Union[_common_pb2.Attempt, _Mapping]]] = ...) -> None: ...
 
 class RebalanceOptions(_message.Message):
     __slots__ = ("max_moves", "bandwidth_aware", "drop_surplus")

@@ -26,47 +26,47 @@ from cleancut.v1 import common_pb2 as cleancut_dot_v1_dot_common__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63leancut/v1/reshard.proto\x12\x0b\x63leancut.v1\x1a\x18\x63leancut/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84\x01\n\x0bReshardStep\x12\x0e\n\x06shards\x18\x01 \x01(\r\x12\x10\n\x08shard_id\x18\x02 \x01(\r\x12\x10\n\x08peer_ids\x18\x03 \x03(\x04\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\x12\x0c\n\x04\x64one\x18\x05 \x01(\x08\x12\x0e\n\x06points\x18\x06 \x01(\x04\x12\x0f\n\x07seconds\x18\x07 \x01(\x01\"\xd5\x01\n\x0bReshardPlan\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x16\n\tshard_key\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x0e\n\x06shards\x18\x03 \x01(\r\x12\x0e\n\x06wanted\x18\x04 \x01(\r\x12\'\n\x05steps\x18\x05 \x03(\x0b\x32\x18.cleancut.v1.ReshardStep\x12\r\n\x05notes\x18\x06 \x03(\t\x12\x10\n\x08\x62lockers\x18\x07 \x03(\t\x12\x0e\n\x06\x64igest\x18\x08 \x01(\t\x12\x12\n\nsize_bytes\x18\t \x01(\x04\x42\x0c\n\n_shard_key\"\x9b\x03\n\x07Reshard\x12\n\n\x02id\x18\x01 \x01(\t\x12(\n\x05state\x18\x02 \x01(\x0e\x32\x19.cleancut.v1.ReshardState\x12.\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncollection\x18\x05 \x01(\t\x12\x16\n\tshard_key\x18\x06 \x01(\tH\x00\x88\x01\x01\x12\x0e\n\x06shards\x18\x07 \x01(\r\x12\x0e\n\x06wanted\x18\x08 \x01(\r\x12\'\n\x05steps\x18\t \x03(\x0b\x32\x18.cleancut.v1.ReshardStep\x12*\n\x05\x65rror\x18\n \x01(\x0b\x32\x1b.cleancut.v1.OperationError\x12,\n\x08progress\x18\x0b \x03(\x0b\x32\x1a.cleancut.v1.AgentProgress\x12\x10\n\x08warnings\x18\x0c \x03(\t\x12\r\n\x05\x61\x66ter\x18\r \x01(\tB\x0c\n\n_shard_key\"Z\n\x0eReshardOptions\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0e\n\x06shards\x18\x02 \x01(\r\x12\x16\n\tshard_key\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x0c\n\n_shard_key\"B\n\x12PlanReshardRequest\x12,\n\x07options\x18\x01 \x01(\x0b\x32\x1b.cleancut.v1.ReshardOptions\"=\n\x13PlanReshardResponse\x12&\n\x04plan\x18\x01 \x01(\x0b\x32\x18.cleancut.v1.ReshardPlan\"\x7f\n\x13StartReshardRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12,\n\x07options\x18\x02 \x01(\x0b\x32\x1b.cleancut.v1.ReshardOptions\x12\x11\n\tconfirmed\x18\x03 \x01(\x08\x12\x13\n\x0bplan_digest\x18\x04 \x01(\t\"=\n\x14StartReshardResponse\x12%\n\x07reshard\x18\x01 \x01(\x0b\x32\x14.cleancut.v1.Reshard\"\x1f\n\x11GetReshardRequest\x12\n\n\x02id\x18\x01 \x01(\t\";\n\x12GetReshardResponse\x12%\n\x07reshard\x18\x01 \x01(\x0b\x32\x14.cleancut.v1.Reshard\"<\n\x13ListReshardsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"W\n\x14ListReshardsResponse\x12&\n\x08reshards\x18\x01 \x03(\x0b\x32\x14.cleancut.v1.Reshard\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x13WatchReshardRequest\x12\n\n\x02id\x18\x01 \x01(\t\"=\n\x14WatchReshardResponse\x12%\n\x07reshard\x18\x01 \x01(\x0b\x32\x14.cleancut.v1.Reshard\"\"\n\x14\x43\x61ncelReshardRequest\x12\n\n\x02id\x18\x01 \x01(\t\">\n\x15\x43\x61ncelReshardResponse\x12%\n\x07reshard\x18\x01 \x01(\x0b\x32\x14.cleancut.v1.Reshard*\x81\x03\n\x0cReshardState\x12\x1d\n\x19RESHARD_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15RESHARD_STATE_PENDING\x10\x01\x12\x1b\n\x17RESHARD_STATE_PREPARING\x10\x02\x12\x18\n\x14RESHARD_STATE_MOVING\x10\x03\x12\x1b\n\x17RESHARD_STATE_VERIFYING\x10\x04\x12\x1c\n\x18RESHARD_STATE_COMMITTING\x10\x05\x12\x1a\n\x16RESHARD_STATE_CLEANING\x10\x06\x12\x16\n\x12RESHARD_STATE_DONE\x10\x07\x12\x1e\n\x1aRESHARD_STATE_ROLLING_BACK\x10\x08\x12\x19\n\x15RESHARD_STATE_ABORTED\x10\t\x12\x18\n\x14RESHARD_STATE_FAILED\x10\n\x12\x1a\n\x16RESHARD_STATE_CANCELED\x10\x0b\x12 \n\x1cRESHARD_STATE_NEEDS_OPERATOR\x10\x0c\x32\x8a\x04\n\x0eReshardService\x12P\n\x0bPlanReshard\x12\x1f.cleancut.v1.PlanReshardRequest\x1a .cleancut.v1.PlanReshardResponse\x12S\n\x0cStartReshard\x12 .cleancut.v1.StartReshardRequest\x1a!.cleancut.v1.StartReshardResponse\x12M\n\nGetReshard\x12\x1e.cleancut.v1.GetReshardRequest\x1a\x1f.cleancut.v1.GetReshardResponse\x12S\n\x0cListReshards\x12 .cleancut.v1.ListReshardsRequest\x1a!.cleancut.v1.ListReshardsResponse\x12U\n\x0cWatchReshard\x12 .cleancut.v1.WatchReshardRequest\x1a!.cleancut.v1.WatchReshardResponse0\x01\x12V\n\rCancelReshard\x12!.cleancut.v1.CancelReshardRequest\x1a\".cleancut.v1.CancelReshardResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63leancut/v1/reshard.proto\x12\x0b\x63leancut.v1\x1a\x18\x63leancut/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x94\x01\n\x0bReshardStep\x12\x0e\n\x06shards\x18\x01 \x01(\r\x12\x10\n\x08shard_id\x18\x02 \x01(\r\x12\x10\n\x08peer_ids\x18\x03 \x03(\x04\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\x12\x0c\n\x04\x64one\x18\x05 \x01(\x08\x12\x0e\n\x06points\x18\x06 \x01(\x04\x12\x0f\n\x07seconds\x18\x07 \x01(\x01\x12\x0e\n\x06\x61gents\x18\x08 \x03(\t\"\xd5\x01\n\x0bReshardPlan\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x16\n\tshard_key\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x0e\n\x06shards\x18\x03 \x01(\r\x12\x0e\n\x06wanted\x18\x04 \x01(\r\x12\'\n\x05steps\x18\x05 \x03(\x0b\x32\x18.cleancut.v1.ReshardStep\x12\r\n\x05notes\x18\x06 \x03(\t\x12\x10\n\x08\x62lockers\x18\x07 \x03(\t\x12\x0e\n\x06\x64igest\x18\x08 \x01(\t\x12\x12\n\nsize_bytes\x18\t \x01(\x04\x42\x0c\n\n_shard_key\"\xca\x03\n\x07Reshard\x12\n\n\x02id\x18\x01 \x01(\t\x12(\n\x05state\x18\x02 \x01(\x0e\x32\x19.cleancut.v1.ReshardState\x12.\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncollection\x18\x05 \x01(\t\x12\x16\n\tshard_key\x18\x06 \x01(\tH\x00\x88\x01\x01\x12\x0e\n\x06shards\x18\x07 \x01(\r\x12\x0e\n\x06wanted\x18\x08 \x01(\r\x12\'\n\x05steps\x18\t \x03(\x0b\x32\x18.cleancut.v1.ReshardStep\x12*\n\x05\x65rror\x18\n \x01(\x0b\x32\x1b.cleancut.v1.OperationError\x12,\n\x08progress\x18\x0b \x03(\x0b\x32\x1a.cleancut.v1.AgentProgress\x12\x10\n\x08warnings\x18\x0c \x03(\t\x12\r\n\x05\x61\x66ter\x18\r \x01(\t\x12-\n\x0f\x61ttempt_history\x18\x0e \x03(\x0b\x32\x14.cleancut.v1.AttemptB\x0c\n\n_shard_key\"Z\n\x0eReshardOptions\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0e\n\x06shards\x18\x02 \x01(\r\x12\x16\n\tshard_key\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x0c\n\n_shard_key\"B\n\x12PlanReshardRequest\x12,\n\x07options\x18\x01 \x01(\x0b\x32\x1b.cleancut.v1.ReshardOptions\"=\n\x13PlanReshardResponse\x12&\n\x04plan\x18\x01 \x01(\x0b\x32\x18.cleancut.v1.ReshardPlan\"\x7f\n\x13StartReshardRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12,\n\x07options\x18\x02 \x01(\x0b\x32\x1b.cleancut.v1.ReshardOptions\x12\x11\n\tconfirmed\x18\x03 \x01(\x08\x12\x13\n\x0bplan_digest\x18\x04 \x01(\t\"=\n\x14StartReshardResponse\x12%\n\x07reshard\x18\x01 \x01(\x0b\x32\x14.cleancut.v1.Reshard\"\x1f\n\x11GetReshardRequest\x12\n\n\x02id\x18\x01 \x01(\t\";\n\x12GetReshardResponse\x12%\n\x07reshard\x18\x01 \x01(\x0b\x32\x14.cleancut.v1.Reshard\"<\n\x13ListReshardsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"W\n\x14ListReshardsResponse\x12&\n\x08reshards\x18\x01 \x03(\x0b\x32\x14.cleancut.v1.Reshard\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x13WatchReshardRequest\x12\n\n\x02id\x18\x01 \x01(\t\"=\n\x14WatchReshardResponse\x12%\n\x07reshard\x18\x01 \x01(\x0b\x32\x14.cleancut.v1.Reshard\"\"\n\x14\x43\x61ncelReshardRequest\x12\n\n\x02id\x18\x01 \x01(\t\">\n\x15\x43\x61ncelReshardResponse\x12%\n\x07reshard\x18\x01 \x01(\x0b\x32\x14.cleancut.v1.Reshard*\x81\x03\n\x0cReshardState\x12\x1d\n\x19RESHARD_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15RESHARD_STATE_PENDING\x10\x01\x12\x1b\n\x17RESHARD_STATE_PREPARING\x10\x02\x12\x18\n\x14RESHARD_STATE_MOVING\x10\x03\x12\x1b\n\x17RESHARD_STATE_VERIFYING\x10\x04\x12\x1c\n\x18RESHARD_STATE_COMMITTING\x10\x05\x12\x1a\n\x16RESHARD_STATE_CLEANING\x10\x06\x12\x16\n\x12RESHARD_STATE_DONE\x10\x07\x12\x1e\n\x1aRESHARD_STATE_ROLLING_BACK\x10\x08\x12\x19\n\x15RESHARD_STATE_ABORTED\x10\t\x12\x18\n\x14RESHARD_STATE_FAILED\x10\n\x12\x1a\n\x16RESHARD_STATE_CANCELED\x10\x0b\x12 \n\x1cRESHARD_STATE_NEEDS_OPERATOR\x10\x0c\x32\x8a\x04\n\x0eReshardService\x12P\n\x0bPlanReshard\x12\x1f.cleancut.v1.PlanReshardRequest\x1a .cleancut.v1.PlanReshardResponse\x12S\n\x0cStartReshard\x12 .cleancut.v1.StartReshardRequest\x1a!.cleancut.v1.StartReshardResponse\x12M\n\nGetReshard\x12\x1e.cleancut.v1.GetReshardRequest\x1a\x1f.cleancut.v1.GetReshardResponse\x12S\n\x0cListReshards\x12 .cleancut.v1.ListReshardsRequest\x1a!.cleancut.v1.ListReshardsResponse\x12U\n\x0cWatchReshard\x12 .cleancut.v1.WatchReshardRequest\x1a!.cleancut.v1.WatchReshardResponse0\x01\x12V\n\rCancelReshard\x12!.cleancut.v1.CancelReshardRequest\x1a\".cleancut.v1.CancelReshardResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cleancut.v1.reshard_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RESHARDSTATE']._serialized_start=1725
-  _globals['_RESHARDSTATE']._serialized_end=2110
+  _globals['_RESHARDSTATE']._serialized_start=1788
+  _globals['_RESHARDSTATE']._serialized_end=2173
   _globals['_RESHARDSTEP']._serialized_start=102
-  _globals['_RESHARDSTEP']._serialized_end=234
-  _globals['_RESHARDPLAN']._serialized_start=237
-  _globals['_RESHARDPLAN']._serialized_end=450
-  _globals['_RESHARD']._serialized_start=453
-  _globals['_RESHARD']._serialized_end=864
-  _globals['_RESHARDOPTIONS']._serialized_start=866
-  _globals['_RESHARDOPTIONS']._serialized_end=956
-  _globals['_PLANRESHARDREQUEST']._serialized_start=958
-  _globals['_PLANRESHARDREQUEST']._serialized_end=1024
-  _globals['_PLANRESHARDRESPONSE']._serialized_start=1026
-  _globals['_PLANRESHARDRESPONSE']._serialized_end=1087
-  _globals['_STARTRESHARDREQUEST']._serialized_start=1089
-  _globals['_STARTRESHARDREQUEST']._serialized_end=1216
-  _globals['_STARTRESHARDRESPONSE']._serialized_start=1218
-  _globals['_STARTRESHARDRESPONSE']._serialized_end=1279
-  _globals['_GETRESHARDREQUEST']._serialized_start=1281
-  _globals['_GETRESHARDREQUEST']._serialized_end=1312
-  _globals['_GETRESHARDRESPONSE']._serialized_start=1314
-  _globals['_GETRESHARDRESPONSE']._serialized_end=1373
-  _globals['_LISTRESHARDSREQUEST']._serialized_start=1375
-  _globals['_LISTRESHARDSREQUEST']._serialized_end=1435
-  _globals['_LISTRESHARDSRESPONSE']._serialized_start=1437
-  _globals['_LISTRESHARDSRESPONSE']._serialized_end=1524
-  _globals['_WATCHRESHARDREQUEST']._serialized_start=1526
-  _globals['_WATCHRESHARDREQUEST']._serialized_end=1559
-  _globals['_WATCHRESHARDRESPONSE']._serialized_start=1561
-  _globals['_WATCHRESHARDRESPONSE']._serialized_end=1622
-  _globals['_CANCELRESHARDREQUEST']._serialized_start=1624
-  _globals['_CANCELRESHARDREQUEST']._serialized_end=1658
-  _globals['_CANCELRESHARDRESPONSE']._serialized_start=1660
-  _globals['_CANCELRESHARDRESPONSE']._serialized_end=1722
-  _globals['_RESHARDSERVICE']._serialized_start=2113
-  _globals['_RESHARDSERVICE']._serialized_end=2635
+  _globals['_RESHARDSTEP']._serialized_end=250
+  _globals['_RESHARDPLAN']._serialized_start=253
+  _globals['_RESHARDPLAN']._serialized_end=466
+  _globals['_RESHARD']._serialized_start=469
+  _globals['_RESHARD']._serialized_end=927
+  _globals['_RESHARDOPTIONS']._serialized_start=929
+  _globals['_RESHARDOPTIONS']._serialized_end=1019
+  _globals['_PLANRESHARDREQUEST']._serialized_start=1021
+  _globals['_PLANRESHARDREQUEST']._serialized_end=1087
+  _globals['_PLANRESHARDRESPONSE']._serialized_start=1089
+  _globals['_PLANRESHARDRESPONSE']._serialized_end=1150
+  _globals['_STARTRESHARDREQUEST']._serialized_start=1152
+  _globals['_STARTRESHARDREQUEST']._serialized_end=1279
+  _globals['_STARTRESHARDRESPONSE']._serialized_start=1281
+  _globals['_STARTRESHARDRESPONSE']._serialized_end=1342
+  _globals['_GETRESHARDREQUEST']._serialized_start=1344
+  _globals['_GETRESHARDREQUEST']._serialized_end=1375
+  _globals['_GETRESHARDRESPONSE']._serialized_start=1377
+  _globals['_GETRESHARDRESPONSE']._serialized_end=1436
+  _globals['_LISTRESHARDSREQUEST']._serialized_start=1438
+  _globals['_LISTRESHARDSREQUEST']._serialized_end=1498
+  _globals['_LISTRESHARDSRESPONSE']._serialized_start=1500
+  _globals['_LISTRESHARDSRESPONSE']._serialized_end=1587
+  _globals['_WATCHRESHARDREQUEST']._serialized_start=1589
+  _globals['_WATCHRESHARDREQUEST']._serialized_end=1622
+  _globals['_WATCHRESHARDRESPONSE']._serialized_start=1624
+  _globals['_WATCHRESHARDRESPONSE']._serialized_end=1685
+  _globals['_CANCELRESHARDREQUEST']._serialized_start=1687
+  _globals['_CANCELRESHARDREQUEST']._serialized_end=1721
+  _globals['_CANCELRESHARDRESPONSE']._serialized_start=1723
+  _globals['_CANCELRESHARDRESPONSE']._serialized_end=1785
+  _globals['_RESHARDSERVICE']._serialized_start=2176
+  _globals['_RESHARDSERVICE']._serialized_end=2698
 # @@protoc_insertion_point(module_scope)

@@ -41,7 +41,7 @@ RESHARD_STATE_CANCELED: ReshardState
 RESHARD_STATE_NEEDS_OPERATOR: ReshardState
 
 class ReshardStep(_message.Message):
-    __slots__ = ("shards", "shard_id", "peer_ids", "size_bytes", "done", "points", "seconds")
+    __slots__ = ("shards", "shard_id", "peer_ids", "size_bytes", "done", "points", "seconds", "agents")
     SHARDS_FIELD_NUMBER: _ClassVar[int]
     SHARD_ID_FIELD_NUMBER: _ClassVar[int]
     PEER_IDS_FIELD_NUMBER: _ClassVar[int]
@@ -49,6 +49,7 @@ class ReshardStep(_message.Message):
     DONE_FIELD_NUMBER: _ClassVar[int]
     POINTS_FIELD_NUMBER: _ClassVar[int]
     SECONDS_FIELD_NUMBER: _ClassVar[int]
+    AGENTS_FIELD_NUMBER: _ClassVar[int]
     shards: int
     shard_id: int
     peer_ids: _containers.RepeatedScalarFieldContainer[int]
@@ -56,7 +57,8 @@ class ReshardStep(_message.Message):
     done: bool
     points: int
     seconds: float
-    def __init__(self, shards: _Optional[int] = ..., shard_id: _Optional[int] = ..., peer_ids: _Optional[_Iterable[int]] = ..., size_bytes: _Optional[int] = ..., done: _Optional[bool] = ..., points: _Optional[int] = ..., seconds: _Optional[float] = ...) -> None: ...
+    agents: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, shards: _Optional[int] = ..., shard_id: _Optional[int] = ..., peer_ids: _Optional[_Iterable[int]] = ..., size_bytes: _Optional[int] = ..., done: _Optional[bool] = ..., points: _Optional[int] = ..., seconds: _Optional[float] = ..., agents: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ReshardPlan(_message.Message):
     __slots__ = ("collection", "shard_key", "shards", "wanted", "steps", "notes", "blockers", "digest", "size_bytes")
@@ -81,7 +83,7 @@ class ReshardPlan(_message.Message):
     def __init__(self, collection: _Optional[str] = ..., shard_key: _Optional[str] = ..., shards: _Optional[int] = ..., wanted: _Optional[int] = ..., steps: _Optional[_Iterable[_Union[ReshardStep, _Mapping]]] = ..., notes: _Optional[_Iterable[str]] = ..., blockers: _Optional[_Iterable[str]] = ..., digest: _Optional[str] = ..., size_bytes: _Optional[int] = ...) -> None: ...
 
 class Reshard(_message.Message):
-    __slots__ = ("id", "state", "created_at", "ended_at", "collection", "shard_key", "shards", "wanted", "steps", "error", "progress", "warnings", "after")
+    __slots__ = ("id", "state", "created_at", "ended_at", "collection", "shard_key", "shards", "wanted", "steps", "error", "progress", "warnings", "after", "attempt_history")
     ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -95,6 +97,7 @@ class Reshard(_message.Message):
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_HISTORY_FIELD_NUMBER: _ClassVar[int]
     id: str
     state: ReshardState
     created_at: _timestamp_pb2.Timestamp
@@ -108,7 +111,8 @@ class Reshard(_message.Message):
     progress: _containers.RepeatedCompositeFieldContainer[_common_pb2.AgentProgress]
     warnings: _containers.RepeatedScalarFieldContainer[str]
     after: str
-    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[ReshardState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collection: _Optional[str] = ..., shard_key: _Optional[str] = ..., shards: _Optional[int] = ..., wanted: _Optional[int] = ..., steps: _Optional[_Iterable[_Union[ReshardStep, _Mapping]]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., after: _Optional[str] = ...) -> None: ...
+    attempt_history: _containers.RepeatedCompositeFieldContainer[_common_pb2.Attempt]
+    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[ReshardState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collection: _Optional[str] = ..., shard_key: _Optional[str] = ..., shards: _Optional[int] = ..., wanted: _Optional[int] = ..., steps: _Optional[_Iterable[_Union[ReshardStep, _Mapping]]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., after: _Optional[str] = ..., attempt_history: _Optional[_Iterable[_Union[_common_pb2.Attempt, _Mapping]]] = ...) -> None: ...
 
 class ReshardOptions(_message.Message):
     __slots__ = ("collection", "shards", "shard_key")

@@ -33,6 +33,7 @@ from cleancut_agent.backup.partial_recipes import PartialRecipes
 from cleancut_agent.capture.direct_tar import DirectTar, UnprovenFiles
 from cleancut_agent.capture.local_capture import DirectCapture
 from cleancut_agent.context import AgentContext
+from cleancut_agent.progress import BytesProgress
 
 ORIGINS = 32
 """The most sessions whose packs one shard reuses."""
@@ -94,7 +95,7 @@ class Captures:
         self._session_id, self._pool = session_id, pool
         self._partials = PartialRecipes(context.spill_dir)
         self._opening = asyncio.Semaphore(STREAMS_TO_OPEN)
-        self._uncut = 0
+        self._uncut = self._streams = self._captured = 0
         self._in_hurry, self._one_by_one = 0, False
         self._all_cut: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._stored: asyncio.Future[list[Stored]] = asyncio.get_running_loop().create_future()
@@ -111,6 +112,19 @@ class Captures:
         """What the store has taken so far."""
         return self._packs.stored_bytes if self._packs else 0
 
+    @property
+    def to_store_bytes(self) -> int:
+        """What the store is to take in all; 0, until all streams are read to their end."""
+        packs = self._packs
+        if packs is None or packs.waiting_streams + self._captured < self._streams:
+            return 0
+        return packs.taken_bytes
+
+    def moved(self) -> BytesProgress:
+        return BytesProgress(
+            self.read_bytes, self.expected_bytes, self.stored_bytes, self.to_store_bytes
+        )
+
     def expect(self, size_bytes: int) -> None:
         """More than the tars is read: for progress."""
         self.expected_bytes += size_bytes if self.expected_bytes else 0
@@ -123,7 +137,8 @@ class Captures:
         their cuts, and a shard of which files are not proven is streamed at once. Never raises but
         when cancelled: the waiting sides get the error. However it ends, the next attempt knows
         what has been stored."""
-        self._uncut, self._one_by_one = len(streams), at_once > 0
+        self._uncut = self._streams = len(streams)
+        self._one_by_one = at_once > 0
         if all(stream.parent for stream in streams):
             self.expected_bytes = sum(s.parent.tar_bytes for s in streams if s.parent)
         try:
@@ -165,6 +180,7 @@ class Captures:
     async def _capture(self, packs: PackWriter, stream: Stream) -> Stored:
         began_s, task = self._context.clock.monotonic_s(), stream.task
         stored = await self._capture_shard(packs, stream)
+        self._captured += 1
         ended_s = self._context.clock.monotonic_s()
         read_s = self._read_s.pop((task.collection, task.shard_id), ended_s)
         times = ShardTimes(

@@ -144,12 +144,8 @@ class AgentBackupEffects:
     def moved(self) -> BytesProgress:
         """Of tars, what was read in the epochs that are under way; their parents' sizes tell what
         there is to read."""
-        captures = [running.captures for running in self._running.values()]
-        return BytesProgress(
-            sum(one.read_bytes for one in captures),
-            sum(one.expected_bytes for one in captures),
-            sum(one.stored_bytes for one in captures),
-        )
+        each = [running.captures.moved() for running in self._running.values()]
+        return BytesProgress(*map(sum, zip(*each, strict=True))) if each else BytesProgress(0)
 
     # PREPARE
 

@@ -46,10 +46,7 @@ class AgentSeedEffects:
         await self._backups.stop(epoch)
 
     def moved(self) -> BytesProgress:
-        running = self._running
-        if running is None:
-            return BytesProgress(0)
-        return BytesProgress(running.read_bytes, running.expected_bytes, running.stored_bytes)
+        return self._running.moved() if self._running is not None else BytesProgress(0)
 
     async def _store_shards(self, effect: SeedShards) -> Seeded:
         """Of what was left by earlier epochs the least known comes first: if this one is broken off

@@ -11,7 +11,6 @@ from rich.text import Text
 
 from cleancut.api.backups import (
     Backup,
-    BackupAttempt,
     BackupBytes,
     Evidence,
     FenceEvidence,
@@ -21,6 +20,7 @@ from cleancut.api.drills import Drill
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.state_words import state_of, step_of
 from cleancut.api.verdicts import Verdict
+from cleancut.cli.render.attempts import attempt_facts
 from cleancut.cli.render.grids import Columns, facts, grid, size, some, troubles
 from cleancut.cli.render.times import ago, clock
 from cleancut.core.protocol.states import IN_CATALOG
@@ -79,7 +79,7 @@ def backup(value: Backup) -> RenderableType:
             ("created at", value.created_at),
             ("cut at", value.cut_at),
             ("ended at", value.ended_at),
-            *_took(value),
+            *attempt_facts(value.attempt_history),
             *(_consistency(evidence) if evidence else ()),
             *(("audit", text) for text in (_audit(evidence.shards) if evidence else ())),
             ("sample queries", evidence.sample_queries if evidence else None),
@@ -107,38 +107,6 @@ def backup(value: Backup) -> RenderableType:
     name = value.epoch or value.id
     more = f"and {rest} more shards: `cleancut backup show {name} --evidence` lists all"
     return Group(*parts, "", _shards(doubtful[:MOST_SHARDS]), more)
-
-
-def _took(value: Backup) -> Iterator[tuple[str, str]]:
-    """How long the newest attempt took, and what became of those before it."""
-    if not value.attempt_history:
-        return
-    *before, newest = value.attempt_history
-    if newest.duration_ms is not None:
-        yield "took", seconds(newest.duration_ms)
-    phases = [f"{one.phase.lower()} {seconds(one.duration_ms)}" for one in newest.phases]
-    if phases:
-        yield "phases", ", ".join(phases)
-    for one in before:
-        yield "attempt before", _attempt(one)
-
-
-def _attempt(one: BackupAttempt) -> str:
-    lasted = "" if one.duration_ms is None else f" after {seconds(one.duration_ms)}"
-    phase = f" in {one.phases[-1].phase}" if one.phases else ""
-    cause = f": {one.error.message}" if one.error else ""
-    return f"#{one.epoch} ended{lasted}{phase}{cause}"
-
-
-def seconds(milliseconds: int) -> str:
-    """A duration for people, to three digits or so."""
-    if milliseconds < 1000:
-        return f"{milliseconds} ms"
-    if milliseconds < 60_000:
-        return f"{milliseconds / 1000:.1f} s"
-    minutes, rest = divmod(round(milliseconds / 1000), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
 def _checked(value: Backup) -> Iterator[tuple[str, str]]:

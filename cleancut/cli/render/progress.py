@@ -1,4 +1,4 @@
-"""Progress of an operation, on stderr: a live table on a terminal, else a line per change."""
+"""Progress of an operation, on stderr: bars that move on a terminal, else a line per change."""
 
 from __future__ import annotations
 
@@ -8,18 +8,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
-from rich.spinner import Spinner
+from rich.text import Text
 
-from cleancut.api.operations import Operation, is_over
+from cleancut.api.operations import Operation
 from cleancut.api.state_words import step_of, title_of
-from cleancut.api.values import AgentProgress
+from cleancut.api.values import Attempt
+from cleancut.api.work import work_of
 from cleancut.cli.exit_codes import say
-from cleancut.cli.render.grids import grid, size, span
+from cleancut.cli.render.attempts import ended
+from cleancut.cli.render.progress_lines import Pace, Seen, amounts, progress_lines
+from cleancut.core.primitives.visible import visible
 from cleancut.core.protocol.states import State
 
-LINE_EVERY_S = 10.0
+_FRAMES_PER_S = 4
+_SPINNER = "|/-\\"
+_TENTHS = 10
 
 
 class ProgressView(Protocol):
@@ -34,8 +39,14 @@ def open_progress(noun: str, *, quiet: bool) -> Iterator[ProgressView]:
     if quiet:
         yield Silent()
     elif sys.stderr is not None and sys.stderr.isatty():
-        with Live(console=Console(stderr=True), transient=True, refresh_per_second=8) as live:
-            yield LiveTable(noun, live)
+        bars = LiveBars(noun)
+        with Live(
+            console=Console(stderr=True, highlight=False),
+            get_renderable=lambda: bars,
+            transient=True,
+            refresh_per_second=_FRAMES_PER_S,
+        ):
+            yield bars
     else:
         yield Lines(noun)
 
@@ -47,83 +58,82 @@ class Silent:
         del operation
 
 
-class LiveTable:
-    """A table that is redrawn: phase, bytes and rate of each agent."""
-
-    def __init__(self, noun: str, live: Live) -> None:
-        self._noun = noun
-        self._live = live
-        self._spinner = Spinner("dots")
-
-    def see(self, operation: Operation) -> None:
-        self._spinner.update(text=headline(self._noun, operation))
-        self._live.update(Group(self._spinner, _agents(operation)))
-
-
-class Lines:
-    """A line for each new state, and for progress every 10 s."""
+class LiveBars:
+    """What `progress_lines` says, drawn again and again."""
 
     def __init__(self, noun: str) -> None:
         self._noun = noun
-        self._state = ""
-        self._last = 0.0
+        self._operation: Operation | None = None
+        self._pace = Pace()
+        self._step: tuple[str, float] = ("", 0.0)
 
     def see(self, operation: Operation) -> None:
-        now = time.monotonic()
+        now_s = time.monotonic()
+        step = f"{operation.state} {getattr(operation, 'attempt', 0)}"
+        if step != self._step[0]:
+            self._step = step, now_s
+        self._pace.see(work_of(operation), now_s)
+        self._operation = operation
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self._operation is None:
+            return
+        now_s = time.monotonic()
+        seen = Seen(
+            self._operation,
+            headline(self._noun, self._operation),
+            failed=tuple(failures(self._operation)),
+            rate=self._pace.rate(now_s),
+            step_s=now_s - self._step[1],
+            now_s=time.time(),
+        )
+        spinner = _SPINNER[int(now_s * _FRAMES_PER_S) % len(_SPINNER)]
+        lines = progress_lines(seen, options.max_width - 2, ascii_only=options.ascii_only)
+        for place, line in enumerate(lines):
+            mark = f"{spinner} " if place == 0 else "  "
+            yield Text(f"{mark}{visible(line)}", no_wrap=True, overflow="ellipsis")
+
+
+class Lines:
+    """A line for each new state, for each attempt that failed, and for each tenth of the work."""
+
+    def __init__(self, noun: str) -> None:
+        self._noun = noun
+        self._said: set[str] = set()
+        self._line = ""
+        self._tenth = 0
+
+    def see(self, operation: Operation) -> None:
         line = headline(self._noun, operation)
-        if line != self._state:
-            self._state, self._last = line, now
+        if line != self._line:
+            self._line, self._tenth = line, 0
             say(line)
-        elif now - self._last >= LINE_EVERY_S and operation.progress:
-            self._last = now
-            say(f"{line}; {', '.join(agent_line(agent) for agent in operation.progress)}")
+        for text in failures(operation):
+            if text not in self._said:
+                self._said.add(text)
+                say(f"{self._noun} {text}")
+        work = work_of(operation)
+        tenth = _TENTHS * work.done // work.total if work is not None and work.total else 0
+        if work is not None and tenth > self._tenth:
+            self._tenth = tenth
+            say(f"{line}: {amounts(work)}, {100 * work.done // work.total} %")
 
 
 def headline(noun: str, operation: Operation) -> str:
-    """`backup #7: running (uploading), attempt 2`."""
-    attempt = getattr(operation, "attempt", 0)
+    """`backup #7: running (uploading), attempt 2 of 3`."""
+    attempt, attempts = (getattr(operation, name, 0) for name in ("attempt", "attempts"))
     more = f", attempt {attempt}" if attempt > 1 else ""
-    if operation.state is State.PENDING and (waits := getattr(operation, "warnings", ())):
-        more += f": {waits[0]}"
+    if more and attempts >= attempt:
+        more += f" of {attempts}"
+    if operation.state is State.PENDING and operation.warnings:
+        more += f": {operation.warnings[0]}"
     return f"{noun} {title_of(operation)}: {step_of(operation)}{more}"
 
 
-def _agents(operation: Operation) -> RenderableType:
-    if is_over(operation) or not operation.progress:
-        return ""
-    return grid(
-        ("AGENT", "PHASE", "BYTES", "OF", "STORED", "RATE", "LEFT"),
-        (
-            (
-                p.agent,
-                p.phase,
-                size(p.bytes_done),
-                _total(p),
-                size(p.bytes_stored) if p.bytes_stored else "",
-                f"{size(p.bytes_per_s)}/s",
-                _left(p),
-            )
-            for p in operation.progress
-        ),
-    )
-
-
-def agent_line(progress: AgentProgress) -> str:
-    """`qdrant-0 UPLOAD 3.0 MiB of 9.0 MiB at 1.0 MiB/s, 6 s left`."""
-    total = _total(progress)
-    done = size(progress.bytes_done) + (f" of {total}" if total else "")
-    left = f", {_left(progress)} left" if _left(progress) else ""
-    return f"{progress.agent} {progress.phase} {done} at {size(progress.bytes_per_s)}/s{left}"
-
-
-def _left(progress: AgentProgress) -> str:
-    """The time that the rest takes at this rate; "" if unknown."""
-    rest = progress.bytes_total - progress.bytes_done
-    return span(rest / progress.bytes_per_s) if rest > 0 and progress.bytes_per_s > 0 else ""
-
-
-def _total(progress: AgentProgress) -> str:
-    """What there is to do; "" if unknown: that of the backup before says nothing once it is
-    passed."""
-    known = progress.bytes_total and progress.bytes_total >= progress.bytes_done
-    return size(progress.bytes_total) if known else ""
+def failures(operation: Operation) -> Iterator[str]:
+    """Why attempts before failed, while another one runs or is waited for."""
+    last: Attempt | None = None
+    for number, one in enumerate(operation.attempt_history, start=1):
+        if one.error is not None:
+            last = one
+            yield f"attempt {number} {ended(last)}"

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 
 from cleancut.api.rebalances import BalancedPeer, BalanceStep, Rebalance, RebalancePlan
 from cleancut.api.state_words import state_of, step_of
+from cleancut.cli.render.attempts import attempt_facts
 from cleancut.cli.render.grids import Columns, facts, grid, size, troubles
 from cleancut.cli.render.times import ago, clock, took
 
@@ -33,6 +34,7 @@ def rebalance(value: Rebalance) -> RenderableType:
             ("after restore", value.after or None),
             ("created at", value.created_at),
             ("ended at", value.ended_at),
+            *attempt_facts(value.attempt_history),
             *troubles(value),
         )
     )

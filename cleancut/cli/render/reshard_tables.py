@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 
 from cleancut.api.reshards import Reshard, ReshardPlan, ReshardStep
 from cleancut.api.state_words import state_of, step_of
+from cleancut.cli.render.attempts import attempt_facts
 from cleancut.cli.render.grids import Columns, facts, grid, size, troubles
 from cleancut.cli.render.times import ago, clock, took
 
@@ -37,6 +38,7 @@ def reshard(value: Reshard) -> RenderableType:
             ("shards", _numbers(value.shards, value.wanted)),
             ("created at", value.created_at),
             ("ended at", value.ended_at),
+            *attempt_facts(value.attempt_history),
             *troubles(value),
         )
     )

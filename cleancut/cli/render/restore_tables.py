@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 
 from cleancut.api.restores import PlannedReshard, Restore, RestoredMoment, RestorePlan
 from cleancut.api.state_words import state_of, step_of
+from cleancut.cli.render.attempts import attempt_facts
 from cleancut.cli.render.grids import Columns, facts, grid, size, some, span, troubles
 from cleancut.cli.render.times import ago, clock, took
 
@@ -42,6 +43,7 @@ def restore(value: Restore) -> RenderableType:
             ("state", step_of(value)),
             ("created at", value.created_at),
             ("ended at", value.ended_at),
+            *attempt_facts(value.attempt_history),
             *_moment(value.moment),
             *troubles(value),
             *(

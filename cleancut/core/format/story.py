@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from msgspec import field
+from msgspec.structs import replace
 
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import Epoch, OperationId, numbered
@@ -68,6 +69,12 @@ class Story(Record, frozen=True):
     operation: Operation | None = None
     document: Any = None
     facts: dict[str, Any] = field(default_factory=dict)
+
+    def without_traces(self) -> Story:
+        """For lists, which do not show attempts."""
+        if self.operation is None:
+            return self
+        return replace(self, operation=replace(self.operation, traces=()))
 
     @property
     def name(self) -> str:

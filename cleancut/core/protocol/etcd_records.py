@@ -325,13 +325,15 @@ class Vote(Record, frozen=True):
 
 class ProgressRecord(Record, frozen=True):
     """`progress/<epoch>/<agent>`, leased: for people, and that something moves. `done_bytes`: of
-    tars; `total_bytes` 0: unknown; `stored_bytes`: what the store has taken of a backup."""
+    tars; `total_bytes` 0: unknown; `stored_bytes`: what the store has taken of a backup;
+    `to_store_bytes`: of what it is to take, 0: unknown."""
 
     phase: str
     done_bytes: int = 0
     total_bytes: int = 0
     stored_bytes: int = 0
     rate: float = 0.0  # bytes a second
+    to_store_bytes: int = 0
 
 
 class Awaited(Record, frozen=True):

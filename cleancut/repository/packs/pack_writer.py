@@ -103,6 +103,11 @@ class PackWriter:
         return self._uploads.stored_bytes
 
     @property
+    def taken_bytes(self) -> int:
+        """What the store has taken and is to take, so far."""
+        return self._uploads.admitted_bytes + (self._open[1].size_bytes if self._open else 0)
+
+    @property
     def crowded(self) -> bool:
         """True if there are enough streams for their batches to take turns, by `batches`."""
         return self._streams > BATCHES

@@ -62,7 +62,7 @@ class Uploads:
 
     `may_spill`: whether what does not fit in memory may go to the disk now; else it waits.
     Order: `admit` first, which waits for room; then `enqueue`, never before those in `after`.
-    `stored_bytes`: what the store has taken so far.
+    `stored_bytes`: what the store has taken so far, of `admitted_bytes`.
     Limits: see `UploadLimits`; besides, each running upload of a spilled object holds it in memory.
     Raises: from `admit` and `wait`, the error that the first failed upload ended with.
     """
@@ -73,6 +73,7 @@ class Uploads:
     limits: UploadLimits
     may_spill: Callable[[], bool] = lambda: True
     stored_bytes: int = 0
+    admitted_bytes: int = 0
     _group: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _queue: deque[Upload] = field(default_factory=deque)
@@ -110,6 +111,7 @@ class Uploads:
         """Returns once `upload` has its place, in memory or spilled."""
         await self.wait(lambda: self._fits_memory(upload) or self._fits_spill(upload))
         if self._fits_memory(upload):
+            self.admitted_bytes += upload.size_bytes
             self._memory_used += upload.size_bytes
             upload.data = bytes(upload.data)
             return
@@ -120,6 +122,8 @@ class Uploads:
                 raise self._unusable(error) from error
             self._spill_full = True
             await self.admit(upload)
+        else:
+            self.admitted_bytes += upload.size_bytes
 
     def enqueue(self, uploads: Iterable[Upload]) -> None:
         for upload in uploads:

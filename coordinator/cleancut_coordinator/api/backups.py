@@ -35,6 +35,7 @@ from cleancut.core.protocol.states import (
     FINAL_STATES,
     IN_CATALOG,
     OperationKind,
+    Phase,
     State,
 )
 from cleancut.core.verification.damage import Damage
@@ -67,6 +68,7 @@ from cleancut_coordinator.maintenance.scheduled_checks import run_repair
 _AT_ONCE = 8
 _LOG_S = 3600.0
 _LOGGED_IDS = 100
+_read_upload = partial(read_progress, moving=Phase.UPLOAD)
 _PROGRESS = {State.PREPARING: read_optimizing, State.SEALING: read_rounds}
 """What is shown of states in which no bytes move."""
 
@@ -185,7 +187,7 @@ class BackupService:
 
         async def shown(entry: Operation | Epoch | OldBackup) -> Backup | None:
             if isinstance(entry, OldBackup):
-                return backup_of(entry.story, with_attempts=False)
+                return backup_of(entry.story.without_traces())
             if isinstance(entry, Operation):
                 return await self._shown(entry, damage, with_shards=False)
             try:
@@ -334,7 +336,7 @@ class BackupService:
         if operation.state in FINAL_STATES:
             return shown
         seeds = operation.kind is OperationKind.SEED
-        read = read_progress if seeds else _PROGRESS.get(operation.state, read_progress)
+        read = _read_upload if seeds else _PROGRESS.get(operation.state, _read_upload)
         return replace(
             shown,
             progress=await read(self._context, operation.epoch),

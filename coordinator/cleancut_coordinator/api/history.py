@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from cleancut.api.interface import PageRequest
 from cleancut.core.format.story import Story
 from cleancut.core.primitives.errors import CleancutError, NotFound
@@ -77,9 +79,9 @@ async def list_all(
 
     async def shown(entry: Operation | StoredStory) -> T | None:
         if isinstance(entry, Operation):
-            return await now(entry)
+            return await now(replace(entry, traces=()))
         story = await read_story(context.store, entry.path)
-        return None if story is None else then(story)
+        return None if story is None else then(story.without_traces())
 
     found = await run_all([partial(shown, entry) for entry in chosen], _AT_ONCE)
     return [one for one in found if one is not None], token

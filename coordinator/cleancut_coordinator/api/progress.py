@@ -27,26 +27,46 @@ CANCEL_S = 40.0
 Shown = TypeVar("Shown", Backup, Restore, Rebalance, Reshard)
 
 
-async def read_progress(context: CoordinatorContext, epoch: Epoch) -> tuple[AgentProgress, ...]:
-    """How far each agent is in `epoch`, by name. The total is an estimate: a shard may have grown,
-    or be sent again; what is done already is never more than all."""
+async def read_progress(
+    context: CoordinatorContext, epoch: Epoch, moving: Phase | None = None
+) -> tuple[AgentProgress, ...]:
+    """How far each agent is in `epoch`, by name. `moving`: the phase in which bytes move, of which
+    a vote says what there was of them: an agent reports now and then, not at its end."""
     listing = await context.etcd.list(context.keys.progress(epoch))
-    shown = []
+    votes = dict(await _votes(context, epoch, moving)) if moving is not None else {}
+    shown = {agent: _ended(agent, vote, moving) for agent, vote in votes.items() if vote.yes}
     for item in listing.items:
-        read = decode_or_skip(context, ProgressRecord, item)
-        if read is None:
-            continue
-        shown.append(
-            AgentProgress(
-                agent=agent_of(item.key),
-                phase=read.phase,
-                bytes_done=read.done_bytes,
-                bytes_total=max(read.total_bytes, read.done_bytes) if read.total_bytes else 0,
-                bytes_per_s=read.rate,
-                bytes_stored=read.stored_bytes,
-            )
-        )
-    return tuple(shown)
+        agent, read = agent_of(item.key), decode_or_skip(context, ProgressRecord, item)
+        if read is not None and agent not in shown:
+            shown[agent] = _shown(agent, read)
+    return tuple(shown[agent] for agent in sorted(shown))
+
+
+def _shown(agent: AgentName, read: ProgressRecord) -> AgentProgress:
+    """The total may be an estimate, since a shard grows or is sent again: once it is exceeded
+    nothing is known of it."""
+    known = read.total_bytes >= read.done_bytes
+    return AgentProgress(
+        agent=agent,
+        phase=read.phase,
+        bytes_done=read.done_bytes,
+        bytes_total=read.total_bytes if known else 0,
+        bytes_per_s=read.rate,
+        bytes_stored=read.stored_bytes,
+        bytes_to_store=max(read.to_store_bytes, read.stored_bytes) if read.to_store_bytes else 0,
+    )
+
+
+def _ended(agent: AgentName, vote: Vote, phase: Phase | None) -> AgentProgress:
+    """An agent that has done its part of `phase`."""
+    return AgentProgress(
+        agent=agent,
+        phase=phase.value if phase is not None else "",
+        bytes_done=vote.read_bytes,
+        bytes_total=vote.read_bytes,
+        bytes_stored=vote.stored_bytes,
+        bytes_to_store=vote.stored_bytes,
+    )
 
 
 async def read_behind(context: CoordinatorContext, operation: Operation) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ from cleancut.core.primitives.timestamps import parse_time
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.moment import Moment, MomentRequest
 from cleancut.core.protocol.requests import ReshardRequest, RestoreRequest, ShardNumber
-from cleancut.core.protocol.states import FINAL_STATES, OperationKind, State
+from cleancut.core.protocol.states import FINAL_STATES, OperationKind, Phase, State
 from cleancut.core.restore import plan as plans
 from cleancut.core.restore.names import created_as
 from cleancut.core.restore.report import RestoreReport
@@ -246,7 +246,7 @@ class RestoreService:
             return shown
         return replace(
             shown,
-            progress=await read_progress(self._context, operation.epoch),
+            progress=await read_progress(self._context, operation.epoch, Phase.RECOVER),
             warnings=(*shown.warnings, *await read_behind(self._context, operation)),
         )
 

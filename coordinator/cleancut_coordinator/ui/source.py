@@ -130,7 +130,7 @@ class ClusterSource:
         attempts = [one for one in shown if isinstance(one, Backup)]
         epochs = {Epoch(one.epoch) for one in self._catalog.backups}
         older = await self._history.older(recorded, epochs, *BACKUP_KINDS)
-        ended = [backup_of(one.story, with_attempts=False) for one in older]
+        ended = [backup_of(one.story.without_traces()) for one in older]
         found = [*self._catalog.backups, *attempts, *(one for one in ended if one is not None)]
         return newest_first(found), self._catalog.complete
 

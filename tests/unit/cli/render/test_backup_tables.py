@@ -8,15 +8,13 @@ from rich.console import Console, RenderableType
 
 from cleancut.api.backups import (
     Backup,
-    BackupAttempt,
     BackupCheck,
     CollectionBytes,
     Evidence,
-    PhaseTime,
     ShardEvidence,
 )
 from cleancut.api.drills import Drill, DrilledShard
-from cleancut.api.values import OperationError
+from cleancut.api.values import Attempt, OperationError, PhaseTime
 from cleancut.cli.render import backup_tables
 from cleancut.core.protocol.states import State
 
@@ -53,13 +51,13 @@ def test_a_drill_of_many_shards_keeps_its_verdict_in_sight() -> None:
 
 
 def test_a_backup_says_what_became_of_attempts_and_which_rule_keeps_it() -> None:
-    failed = BackupAttempt(
+    failed = Attempt(
         epoch=16,
         duration_ms=30_200,
         phases=(PhaseTime(phase="PREPARE"), PhaseTime(phase="UPLOAD")),
         error=OperationError(reason="UNAVAILABLE", message="agent a1: gone"),
     )
-    made = BackupAttempt(
+    made = Attempt(
         epoch=17,
         duration_ms=95_000,
         phases=(

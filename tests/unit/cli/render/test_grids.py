@@ -16,7 +16,7 @@ from cleancut.api.state_words import state_of
 from cleancut.api.values import AgentProgress, OperationError
 from cleancut.cli.render.backup_tables import LIST_DROPPED, backup_list
 from cleancut.cli.render.grids import print_table
-from cleancut.cli.render.progress import agent_line
+from cleancut.cli.render.progress_lines import agent_line
 from cleancut.cli.render.restore_tables import restore_list
 from cleancut.cli.render.schedule_tables import schedule_list
 from cleancut.core.protocol.evidence import Consistency

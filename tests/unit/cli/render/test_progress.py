@@ -51,7 +51,7 @@ async def read_until(descriptor: int, wanted: bytes) -> bytes:
 
 
 def test_progress_is_live_on_a_terminal_and_stdout_stays_data() -> None:
-    """Agent, phase, bytes and rate are drawn while the backup is held in its upload."""
+    """State, share and bytes are drawn while the backup is held in its upload."""
 
     async def scenario() -> None:
         operations = MemoryApi(ending=Ending(hold_at=State.UPLOADING))
@@ -64,10 +64,10 @@ def test_progress_is_live_on_a_terminal_and_stdout_stays_data() -> None:
                     stderr=theirs,
                     env=environment(TERM="xterm", COLUMNS="120"),
                 )
-                drawn = await read_until(ours, b"512 B/s")
+                drawn = await read_until(ours, b"1.0 KiB of about 4.0 KiB")
                 await operations.cancel_backup("bk-1")
                 out, _ = await process.communicate()
-        for part in (b"#1: running (uploading)", b"node-0", b"UPLOAD", b"1.0 KiB", b"4.0 KiB"):
+        for part in (b"#1: running (uploading)", b"uploading", b"25 %", b"read 1.0 KiB"):
             assert part in drawn
         assert out.startswith(b"{")
         assert b"\x1b" not in out

@@ -5,8 +5,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from cleancut.core.primitives.codec import encode
-from cleancut.core.primitives.ids import Epoch, OperationId
-from cleancut.core.protocol.etcd_records import Awaited, Ctl, Operation, ProgressRecord
+from cleancut.core.primitives.ids import AgentName, Epoch, FencingToken, OperationId
+from cleancut.core.protocol.etcd_records import Awaited, Ctl, Operation, ProgressRecord, Vote
 from cleancut.core.protocol.states import OperationKind, Phase, State
 from cleancut.ports.coordination import Put
 from cleancut_coordinator.api.progress import read_behind, read_progress
@@ -15,9 +15,9 @@ from tests.unit.coordinator.leader.test_state import context, run
 
 @run
 async def test_what_is_done_is_never_more_than_all() -> None:
-    """A shard grows while it is stored, or is sent again; without an estimate there is no total."""
+    """A shard grows while it is stored, or is sent again; an estimate that is exceeded is none."""
     at = context()
-    for done, total, shown in ((5, 9, 9), (9, 5, 9), (7, 0, 0)):
+    for done, total, shown in ((5, 9, 9), (9, 5, 0), (7, 0, 0)):
         record = ProgressRecord(phase="UPLOAD", done_bytes=done, total_bytes=total, rate=1)
         await at.etcd.txn([], [Put(at.keys.progress(Epoch(5)) + "a1", encode(record))])
         (progress,) = await read_progress(at, Epoch(5))
@@ -45,3 +45,19 @@ async def test_a_pending_operation_says_what_it_waits_for() -> None:
     asked = replace(mine, awaited=Awaited(what="waits for agent a1"))
     assert await read_behind(at, asked) == ("waits for agent a1",)
     assert await read_behind(at, replace(asked, state=State.DONE)) == ()
+
+
+@run
+async def test_an_agent_that_has_voted_has_done_its_part() -> None:
+    """It reports every two seconds, so its last report is of before its end."""
+    at, epoch = context(), Epoch(5)
+    record = ProgressRecord(phase="UPLOAD", done_bytes=4, stored_bytes=2, to_store_bytes=3)
+    vote = Vote(session=FencingToken(1), yes=True, read_bytes=9, stored_bytes=6)
+    for agent in ("a1", "a2"):
+        await at.etcd.txn([], [Put(at.keys.progress(epoch) + agent, encode(record))])
+    path = at.keys.vote(epoch, Phase.UPLOAD.value, AgentName("a2"))
+    await at.etcd.txn([], [Put(path, encode(vote))])
+    going, ended = await read_progress(at, epoch, Phase.UPLOAD)
+    assert (going.agent, going.bytes_stored, going.bytes_to_store) == ("a1", 2, 3)
+    assert (ended.agent, ended.bytes_done, ended.bytes_total) == ("a2", 9, 9)
+    assert (ended.bytes_stored, ended.bytes_to_store) == (6, 6)

@@ -210,6 +210,24 @@ def test_settings_may_change_while_it_runs(tmp_path: Path) -> None:
     writing(store, tmp_path, body, limits=limits)
 
 
+def test_what_the_store_is_to_take_is_known_before_it_has(tmp_path: Path) -> None:
+    """The open pack and what waits for the store belong to it; in the end all is stored."""
+    store = GatedStore()
+
+    async def body(packs: PackWriter) -> None:
+        await packs.add(blocks(20))
+        await packs.add_document("prod/pages/aa/page", b"page", [])
+        await until(lambda: store.waiting > 0)
+        before = packs.taken_bytes
+        assert packs.stored_bytes == 0
+        assert before > 20 * len(blocks(1)[0])
+        store.gate.set()
+        await packs.flush()
+        assert packs.stored_bytes == packs.taken_bytes == before
+
+    writing(store, tmp_path, body)
+
+
 def test_streams_slow_down_evenly(tmp_path: Path) -> None:
     """When everything is full, no stream is starved: each gets its turn."""
     limits = limited(9 * MIB, spill_bytes=0, uploads=1)
