@@ -8,8 +8,6 @@ from cleancut.core.doctor.facts import BackupHealth, Facts, Finding, Fix, Schedu
 from cleancut.core.doctor.protection import why_unprotected
 from cleancut.core.primitives.durations import format_duration, rough_duration
 
-_HARMLESS = frozenset({"CANCELLED", "INVALID", "NOT_FOUND"})
-"""Ends of a backup that a request asked for, or that it had to have."""
 _SHOWN = 20
 
 
@@ -33,7 +31,7 @@ def find_backup_problems(facts: Facts) -> Iterator[Finding]:
 def find_failed(facts: Facts) -> Iterator[Finding]:
     """Why the newest backup failed, if it did."""
     one = facts.backups.last_failed if facts.backups is not None else None
-    if one is not None and one.reason not in _HARMLESS:
+    if one is not None:
         hint = f" ({one.hint})" if one.hint else ""
         yield Finding(
             kind="backup_failed",

@@ -118,7 +118,8 @@ class ScheduleHealth(Record, frozen=True):
 class BackupHealth(Record, frozen=True):
     """What the catalog and the last operations say of the backups. `protection`: of each
     collection, as the status has it. `last_failed`: the failure of the newest backup that ended, if
-    it failed. `partial`: numbers of newest backups with what they lack and no later one holds."""
+    it failed (see `outcome_of`). `partial`: numbers of newest backups with what they lack and no
+    later one holds."""
 
     good: int = 0
     protection: tuple[CollectionProtection, ...] = ()

@@ -11,6 +11,7 @@ from cleancut.core.maintenance.schedule import Do, max_age_s
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.timestamps import parse_time
 from cleancut.core.protocol.etcd_records import Failure
+from cleancut.core.protocol.outcomes import Outcome, outcome_of
 from cleancut.core.protocol.states import FINAL_STATES, SUCCEEDED, OperationKind
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_operations
@@ -60,11 +61,13 @@ async def _schedule(context: CoordinatorContext, name: str, stock: Inventory) ->
 
 
 async def _last_failed(context: CoordinatorContext) -> Failure | None:
-    """Why the newest backup that has ended failed; None, if it did not."""
+    """Why the newest backup that has ended failed; None, if it did not. One that was cancelled or
+    rejected says nothing of backups, so the one before counts."""
     ended = [
         one
         for one in await read_operations(context)
         if one.kind is OperationKind.BACKUP and one.state in FINAL_STATES and one.ended_at
     ]
-    newest = max(ended, key=lambda one: one.ended_at, default=None)
+    decisive = [one for one in ended if outcome_of(one) in {Outcome.COMPLETE, Outcome.FAILED}]
+    newest = max(decisive, key=lambda one: one.ended_at, default=None)
     return newest.failure if newest is not None and newest.state not in SUCCEEDED else None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cleancut.core.protocol.outcomes import Outcome
 from cleancut.runtime.prometheus import Meter
-from cleancut_coordinator.metrics.cluster_snapshot import COMPLETE, ClusterSeen
+from cleancut_coordinator.metrics.cluster_snapshot import ClusterSeen
 
 
 class ClusterGauges:
@@ -74,7 +75,7 @@ class ClusterGauges:
         labels = [{"kind": e.kind, "schedule": e.schedule} for e in ended]
         told = list(zip(labels, ended, strict=True))
         self._last.show([({**names, "outcome": e.outcome}, e.at_s) for names, e in told])
-        self._took.show([(names, e.took_s) for names, e in told if e.outcome == COMPLETE])
+        self._took.show([(names, e.took_s) for names, e in told if e.outcome is Outcome.COMPLETE])
         self._coordinators.show_one(seen.coordinators if seen else None)
         needing = seen.needing if seen else ()
         self._needing.show([({"kind": kind}, at_s) for kind, at_s in needing])

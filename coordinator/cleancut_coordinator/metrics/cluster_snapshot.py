@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cleancut.core.archive.status import ArchiveSeen
+from cleancut.core.protocol.outcomes import Outcome
 from cleancut.core.protocol.states import OperationKind, State
-
-COMPLETE = "complete"
 
 
 class Ended(NamedTuple):
@@ -16,7 +15,7 @@ class Ended(NamedTuple):
 
     kind: OperationKind
     schedule: str
-    outcome: str
+    outcome: Outcome
     at_s: float
     took_s: float
 

@@ -8,6 +8,7 @@ from cleancut.core.backup.phases import STATE_OF
 from cleancut.core.doctor.protection import Protection
 from cleancut.core.maintenance.inventory import Inventory
 from cleancut.core.protocol.etcd_records import Ctl
+from cleancut.core.protocol.outcomes import Outcome
 from cleancut.core.protocol.states import CLOSED, OperationKind, Phase
 from cleancut.runtime.certificates import CertificateGauges
 from cleancut.runtime.prometheus import Meter
@@ -18,7 +19,7 @@ from cleancut_coordinator.metrics.cluster_metrics import (
     ClusterGauges,
     ScheduleGauges,
 )
-from cleancut_coordinator.metrics.cluster_snapshot import COMPLETE, ClusterSeen
+from cleancut_coordinator.metrics.cluster_snapshot import ClusterSeen
 from cleancut_coordinator.metrics.copy_metrics import CopyGauges, CopySeen
 from cleancut_coordinator.metrics.notify_metrics import NotifyMetrics
 
@@ -50,7 +51,7 @@ class CoordinatorMetrics:
             "Attempts that ended while this coordinator led, by outcome. An operation may take"
             " several.",
             kind=[kind.value for kind in OperationKind],
-            outcome=[COMPLETE, ABORTED],
+            outcome=[Outcome.COMPLETE, ABORTED],
         )
         self._phases = histogram(
             "cleancut_phase_duration_seconds",
@@ -95,7 +96,7 @@ class CoordinatorMetrics:
             if was.phase not in CLOSED:
                 self._phases.observe(now_s - before[1], kind=was.kind, phase=was.phase)
         if ctl.phase in CLOSED:
-            outcome = ABORTED if ctl.phase is Phase.ABORT else COMPLETE
+            outcome = ABORTED if ctl.phase is Phase.ABORT else Outcome.COMPLETE
             self._epochs.count(kind=ctl.kind, outcome=outcome)
 
     def fence_lifted(self, took_s: float) -> None:

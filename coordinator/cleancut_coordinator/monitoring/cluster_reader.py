@@ -8,13 +8,11 @@ from collections.abc import Collection, Iterable
 from cleancut.core.archive.status import ArchiveSeen, archive_seen
 from cleancut.core.maintenance.garbage import LastGc
 from cleancut.core.maintenance.schedule import ScheduleState
-from cleancut.core.primitives.codec import decode
-from cleancut.core.primitives.errors import Corrupt
 from cleancut.core.primitives.ids import AgentName
 from cleancut.core.primitives.timestamps import parse_time
 from cleancut.core.protocol.etcd_records import Coordinator, Operation
 from cleancut.core.protocol.fence import Fence
-from cleancut.core.protocol.requests import BackupRequest
+from cleancut.core.protocol.outcomes import outcome_of, schedule_of
 from cleancut.core.protocol.states import (
     CLOSED,
     FINAL_STATES,
@@ -35,14 +33,11 @@ from cleancut_coordinator.etcd_state import (
 )
 from cleancut_coordinator.maintenance.scheduler import next_start_s, read_state
 from cleancut_coordinator.metrics.cluster_snapshot import (
-    COMPLETE,
     ClusterSeen,
     Ended,
     ScheduleSeen,
     Waiting,
 )
-
-_WRONG_REQUEST = frozenset({"INVALID", "NOT_FOUND"})
 
 
 async def read_cluster(context: CoordinatorContext) -> ClusterSeen:
@@ -114,24 +109,12 @@ def newest_ended(operations: Iterable[Operation]) -> list[Ended]:
     newest: dict[tuple[str, str, str], Ended] = {}
     for one in sorted(operations, key=lambda one: one.ended_at):
         if one.state in FINAL_STATES and one.ended_at:
-            schedule, outcome = _schedule_of(one), outcome_of(one)
+            schedule, outcome = schedule_of(one), outcome_of(one)
             at_s = _seconds(one.ended_at)
             took_s = max(0.0, at_s - _seconds(one.created_at))
             ended = Ended(one.kind, schedule, outcome, at_s, took_s)
             newest[one.kind, schedule, outcome] = ended
     return list(newest.values())
-
-
-def outcome_of(operation: Operation) -> str:
-    """How an operation that is over has ended; a cancelled one has not failed, nor one by hand
-    whose request was wrong."""
-    if operation.state in SUCCEEDED:
-        return COMPLETE
-    reason = operation.failure.reason if operation.failure is not None else ""
-    if reason == "CANCELLED":
-        return "cancelled"
-    by_hand = operation.kind is OperationKind.BACKUP and not _schedule_of(operation)
-    return "rejected" if by_hand and reason in _WRONG_REQUEST else "failed"
 
 
 def needing_operator(operations: Iterable[Operation]) -> Iterable[tuple[OperationKind, float]]:
@@ -146,15 +129,6 @@ def needing_operator(operations: Iterable[Operation]) -> Iterable[tuple[Operatio
         ]
         if decisive and decisive[-1].state is State.NEEDS_OPERATOR:
             yield kind, _seconds(decisive[-1].ended_at)
-
-
-def _schedule_of(operation: Operation) -> str:
-    if operation.kind is not OperationKind.BACKUP:
-        return ""
-    try:
-        return decode(BackupRequest, operation.request.encode(), operation.id).schedule
-    except Corrupt:
-        return ""  # its own turn ends it, with that reason
 
 
 def _seconds(at: str) -> float:

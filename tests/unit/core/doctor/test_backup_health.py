@@ -135,12 +135,6 @@ def test_the_newest_failure_is_the_first_that_is_read() -> None:
     assert len(kinds) > 1
 
 
-@pytest.mark.parametrize("reason", ["CANCELLED", "NOT_FOUND", "INVALID"])
-def test_what_a_request_caused_is_not_a_failure_of_backups(reason: str) -> None:
-    """A mistyped name, or a backup that was cancelled."""
-    assert at(failed(reason)) == []
-
-
 def test_the_cause_is_named() -> None:
     found = diagnose(failed("DENIED"))[0]
     assert "bucket full (free some) [DENIED]" in found.what
