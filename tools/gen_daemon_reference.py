@@ -95,6 +95,7 @@ _MEANINGS: Mapping[str, Mapping[str, str]] = {
         "shards": "Shards that a drill opens; 0: all.",
         "to": "Store that a copy goes to: NAME of a `[store.NAME]`.",
         "max_age": "Age at which its newest result is too old; 0: 1.5 times its longest gap.",
+        "labels": 'Labels of its backups, such as `{ team = "search" }`.',
     },
     "[store.NAME]": {
         "url": "URL of the store; `profile=` in it chooses credentials of their own.",
@@ -167,7 +168,7 @@ def _key(field: msgspec.structs.FieldInfo, meanings: Mapping[str, str]) -> str:
 
 
 def _shown(value: Any) -> str:
-    if value in ("", (), None):
+    if value in ("", (), None, msgspec.NODEFAULT):
         return ""
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from cleancut.api.values import AgentProgress, ApiValue, Attempt, OperationError
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.states import State
@@ -106,7 +108,8 @@ class Backup(ApiValue, frozen=True):
     `missing`: collections that could not be backed up; with any, the backup is partial.
     `asked_by`: the client, "" for a schedule. Not in lists: `attempt_history`, the oldest first;
     `collection_bytes`; `checks`, the newest first; `kept_by`, the rule of retention; `freed_bytes`,
-    what its deletion frees, None if that is unknown."""
+    what its deletion frees, None if that is unknown. `keep_until`: the end of its own life; None:
+    the retention rules decide, or it is not committed."""
 
     id: str
     epoch: int = 0
@@ -133,6 +136,8 @@ class Backup(ApiValue, frozen=True):
     checks: tuple[BackupCheck, ...] = ()
     kept_by: str = ""
     freed_bytes: int | None = None
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    keep_until: str | None = None
 
 
 class BackupPage(ApiValue, frozen=True):

@@ -18,9 +18,9 @@ from cleancut.api.values import Attempt, OperationError, PhaseTime
 from cleancut.core.format.manifest import Manifest
 from cleancut.core.format.story import BackupStory
 from cleancut.core.format.timeline import phases_of
-from cleancut.core.primitives.errors import CleancutError
+from cleancut.core.primitives.errors import CleancutError, Corrupt
 from cleancut.core.primitives.ids import Epoch
-from cleancut.core.primitives.timestamps import format_time
+from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.fence import FenceFacts
 from cleancut.core.protocol.states import State
 from cleancut.core.protocol.trace import Trace
@@ -48,6 +48,8 @@ def shown_group(
         collections=tuple(entry.name for entry in manifest.collections),
         warnings=manifest.warnings,
         schedule=manifest.schedule,
+        labels=manifest.labels,
+        keep_until=_end_of(manifest),
         missing=tuple(
             MissingCollection(name=one.name, reason=one.reason) for one in manifest.missing
         ),
@@ -60,6 +62,16 @@ def shown_group(
             disk=sum(shard.read.direct_bytes for shard in manifest.shards),
         ),
     )
+
+
+def _end_of(manifest: Manifest) -> str | None:
+    """When its own life is over; None, if it has none, or an invalid time."""
+    if not manifest.life_s or not manifest.cut_at:
+        return None
+    try:
+        return format_time(parse_time(manifest.cut_at) + manifest.life_s)
+    except (Corrupt, ValueError, OverflowError):
+        return None
 
 
 def shown_attempts(traces: Sequence[Trace]) -> tuple[Attempt, ...]:

@@ -52,6 +52,7 @@ def backup_from(operation: Operation) -> Backup:
         attempt=max(operation.counted, min(operation.attempts, 1)),
         attempts=request.attempts,
         schedule=request.schedule,
+        labels=request.labels,
         asked_by=operation.asked_by,
         attempt_history=shown_attempts(operation.traces),
         error=shown_error(operation.failure),

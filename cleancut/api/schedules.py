@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from cleancut.api.values import ApiValue
 from cleancut.core.protocol.states import State
 
@@ -28,7 +30,7 @@ class Schedule(ApiValue, frozen=True):
     newest time for which none was started, and why. `do`: backup | verify | drill | copy; `to`: the
     store that a copy goes to. `percent`, `shards`: how much of the newest backup is verified or
     drilled; `last_outcome` of that: "good", "under way", or what is wrong. `max_age_s`: how old its
-    newest result may be; 0: no limit.
+    newest result may be; 0: no limit. `labels`: of its backups.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Schedule(ApiValue, frozen=True):
     last_outcome: str = ""
     to: str = ""
     max_age_s: float = 0.0
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class ScheduleList(ApiValue, frozen=True):

@@ -59,6 +59,11 @@ def to_message(value: ApiValue, kind: type[Any]) -> Any:
     return message
 
 
+def is_map(field: FieldDescriptor) -> bool:
+    """True for a map; all maps of this API are from text to text."""
+    return field.message_type is not None and field.message_type.GetOptions().map_entry
+
+
 def prefix_of(enum: EnumDescriptor) -> str:
     """What each value's name starts with: that of the zero value, without UNSPECIFIED."""
     return enum.values_by_number[0].name.removesuffix("UNSPECIFIED")
@@ -67,7 +72,9 @@ def prefix_of(enum: EnumDescriptor) -> str:
 def _to_plain(message: Any) -> dict[str, Any]:
     plain: dict[str, Any] = {}
     for field in message.DESCRIPTOR.fields:
-        if field.is_repeated:
+        if is_map(field):
+            plain[field.name] = dict(getattr(message, field.name))
+        elif field.is_repeated:
             plain[field.name] = [_scalar(field, item) for item in getattr(message, field.name)]
         elif field.has_presence and not message.HasField(field.name):
             continue  # the struct's default says what is not there
@@ -95,7 +102,9 @@ def _set(message: Any, field: FieldDescriptor, value: Any) -> None:
     if value is None:
         return
     _check_many(field, value)
-    if field.is_repeated:
+    if is_map(field):
+        getattr(message, field.name).update(value)
+    elif field.is_repeated:
         if field.message_type is None:
             getattr(message, field.name).extend(value)
             return

@@ -122,6 +122,12 @@ async def _labels(client: Client) -> list[Name]:
     return [Name(one, f"#{backup.epoch}") for backup in page.backups for one in backup.holds]
 
 
+async def _label_keys(client: Client) -> list[Name]:
+    page = await client.list_backups(SHOWN)
+    keys = sorted({key for backup in page.backups for key in backup.labels})
+    return [Name(f"{key}=") for key in keys]
+
+
 async def _schedules(client: Client) -> list[Name]:
     listed = await client.list_schedules()
     return [Name(one.name, one.cron) for one in listed.schedules]
@@ -154,6 +160,7 @@ _ASKED: dict[str, Callable[[Any], Awaitable[list[Name]]]] = {
     "backups": _backups,
     "collections": _collections,
     "labels": _labels,
+    "label_keys": _label_keys,
     "schedules": _schedules,
     "restores": _restores,
     "reshards": _reshards,

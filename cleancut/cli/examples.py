@@ -70,6 +70,7 @@ _EXPLAINED = {
         (
             "cleancut backup create",
             "cleancut backup create -c products -c orders --require point-in-time",
+            "cleancut backup create --label ticket=OPS-42 --keep 30d",
         ),
     ),
     "backup delete": Explained("how-to/retention", ("cleancut backup delete 17",)),
@@ -96,7 +97,12 @@ _EXPLAINED = {
         "how-to/import", (f"{_STORE} backup import -c products --like 17 products.snapshot",)
     ),
     "backup list": Explained(
-        "how-to/backup", ("cleancut backup list", f"{_STORE} backup list --limit 10")
+        "how-to/backup",
+        (
+            "cleancut backup list",
+            "cleancut backup list --label ticket=OPS-42",
+            f"{_STORE} backup list --limit 10",
+        ),
     ),
     "backup log": Explained("how-to/archive", ("cleancut backup log -c products --since 5m",)),
     "backup query": Explained("how-to/query", (f"{_STORE} backup query 17 -c products --id 4711",)),

@@ -98,6 +98,8 @@ class Client:
             exclude=request.exclude,
             allow_missing=request.allow_missing,
             audit=request.audit,
+            labels=request.labels,
+            keep_s=request.keep_s,
         )
         return await self._one(lambda c: BackupServiceStub(c).CreateBackup, message, Backup)
 

@@ -292,6 +292,7 @@ class ReferencedNames:
             manifest.schedule,
             frozenset(manifest.selected),
             imported=manifest.imported is not None,
+            keep_s=manifest.life_s,
         )
         return KnownGroup(facts, tuple(sorted({shard.recipe for shard in manifest.shards})))
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from cleancut.api.wire import is_map
 from cleancut.core.primitives.timestamps import format_time
 
 MAX_TEXT = 200
@@ -98,7 +99,9 @@ def shortened(message: Any) -> dict[str, Any]:
     if message is None:
         return found
     for field, value in message.ListFields():
-        if field.is_repeated:
+        if is_map(field):
+            found[field.name] = {key: value[key][:MAX_TEXT] for key in sorted(value)[:MAX_ITEMS]}
+        elif field.is_repeated:
             found[field.name] = [_short(field, one) for one in value[:MAX_ITEMS]]
             if len(value) > MAX_ITEMS:
                 found[f"{field.name}_in_all"] = len(value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from cleancut.api.wire import is_map
 from cleancut.core.primitives.errors import Invalid
 
 MAX_REQUEST_BYTES = 1 << 20
@@ -28,10 +29,13 @@ def check_sizes(message: Any) -> None:
             raise Invalid(
                 f"{field.name} holds {len(values)} items, {MAX_ITEMS} at most", "ask in parts"
             )
-        if field.message_type is not None:
+        if is_map(field):
+            values = (*value.keys(), *value.values())
+        elif field.message_type is not None:
             for one in values:
                 check_sizes(one)
-        elif field.type == field.TYPE_DOUBLE and not all(math.isfinite(one) for one in values):
+            continue
+        if field.type == field.TYPE_DOUBLE and not all(math.isfinite(one) for one in values):
             raise Invalid(f"{field.name} is not a number", "write a finite one")
-        elif field.type == field.TYPE_STRING and any(len(one) > MAX_TEXT for one in values):
+        if any(isinstance(one, str) and len(one) > MAX_TEXT for one in values):
             raise Invalid(f"{field.name} is longer than {MAX_TEXT} characters", "write less")

@@ -21,7 +21,7 @@ from cleancut.api.archive import (
     LogPage,
     LogQuery,
 )
-from cleancut.api.backups import Backup, BackupBytes, BackupPage, Evidence, Seed, ShardEvidence
+from cleancut.api.backups import Backup, BackupBytes, BackupPage, Evidence, Seed
 from cleancut.api.cluster import (
     AgentSettings,
     ClusterStatus,
@@ -55,7 +55,7 @@ from cleancut.core.protocol.requests import BackupRequest, ImportRequest, SeedRe
 from cleancut.core.protocol.states import State
 from cleancut.testing.memory_rebalances import MemoryRebalances
 from cleancut.testing.memory_reshards import MemoryReshards
-from cleancut.testing.memory_status import AGENTS, COORDINATORS, PROTECTED
+from cleancut.testing.memory_status import AGENTS, COORDINATORS, EVIDENCE, PROTECTED
 
 Op = TypeVar("Op", Backup, Restore)
 
@@ -76,23 +76,6 @@ RESTORE_PATH = (
     State.PUBLISHING,
     State.DONE,
 )
-EVIDENCE = Evidence(
-    consistency=Consistency.POINT_IN_TIME,
-    skew_ms=41,
-    shards=(
-        ShardEvidence(
-            collection="books",
-            shard_id=0,
-            peer_id=7,
-            ops_before=5,
-            ops_after=6,
-            unchanged=True,
-            points=3,
-        ),
-    ),
-)
-
-
 SETTINGS = AgentSettings(
     upload_bytes_per_s=0,
     uploads=4,
@@ -153,6 +136,7 @@ class MemoryApi:
                 collections=request.collections or ("books",),
                 attempt=1,
                 attempts=request.attempts,
+                labels=request.labels,
                 progress=(AgentProgress(agent="node-0", phase="PREPARE"),),
             )
         return self.backups[known]

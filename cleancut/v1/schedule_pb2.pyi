@@ -31,7 +31,14 @@ class RetentionRules(_message.Message):
     def __init__(self, keep_last: _Optional[int] = ..., keep_hourly: _Optional[int] = ..., keep_daily: _Optional[int] = ..., keep_weekly: _Optional[int] = ..., keep_monthly: _Optional[int] = ..., keep_yearly: _Optional[int] = ..., max_age_days: _Optional[float] = ..., min_count: _Optional[int] = ...) -> None: ...
 
 class Schedule(_message.Message):
-    __slots__ = ("name", "cron", "time_zone", "jitter_s", "start_within_s", "overlap", "collections", "allow_empty", "require_point_in_time", "attempts", "fence", "fence_budget_s", "retention", "paused", "next_at", "last_id", "last_due_at", "last_state", "skipped_at", "skipped_why", "do", "percent", "shards", "last_outcome", "exclude", "allow_missing", "to", "max_age_s")
+    __slots__ = ("name", "cron", "time_zone", "jitter_s", "start_within_s", "overlap", "collections", "allow_empty", "require_point_in_time", "attempts", "fence", "fence_budget_s", "retention", "paused", "next_at", "last_id", "last_due_at", "last_state", "skipped_at", "skipped_why", "do", "percent", "shards", "last_outcome", "exclude", "allow_missing", "to", "max_age_s", "labels")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     NAME_FIELD_NUMBER: _ClassVar[int]
     CRON_FIELD_NUMBER: _ClassVar[int]
     TIME_ZONE_FIELD_NUMBER: _ClassVar[int]
@@ -60,6 +67,7 @@ class Schedule(_message.Message):
     ALLOW_MISSING_FIELD_NUMBER: _ClassVar[int]
     TO_FIELD_NUMBER: _ClassVar[int]
     MAX_AGE_S_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
     name: str
     cron: str
     time_zone: str
@@ -88,7 +96,8 @@ class Schedule(_message.Message):
     allow_missing: bool
     to: str
     max_age_s: float
-    def __init__(self, name: _Optional[str] = ..., cron: _Optional[str] = ..., time_zone: _Optional[str] = ..., jitter_s: _Optional[float] = ..., start_within_s: _Optional[float] = ..., overlap: _Optional[str] = ..., collections: _Optional[_Iterable[str]] = ..., allow_empty: _Optional[bool] = ..., require_point_in_time: _Optional[bool] = ..., attempts: _Optional[int] = ..., fence: _Optional[_Iterable[str]] = ..., fence_budget_s: _Optional[float] = ..., retention: _Optional[_Union[RetentionRules, _Mapping]] = ..., paused: _Optional[bool] = ..., next_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_id: _Optional[str] = ..., last_due_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_state: _Optional[_Union[_backup_pb2.BackupState, str]] = ..., skipped_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., skipped_why: _Optional[str] = ..., do: _Optional[str] = ..., percent: _Optional[int] = ..., shards: _Optional[int] = ..., last_outcome: _Optional[str] = ..., exclude: _Optional[_Iterable[str]] = ..., allow_missing: _Optional[bool] = ..., to: _Optional[str] = ..., max_age_s: _Optional[float] = ...) -> None: ...
+    labels: _containers.ScalarMap[str, str]
+    def __init__(self, name: _Optional[str] = ..., cron: _Optional[str] = ..., time_zone: _Optional[str] = ..., jitter_s: _Optional[float] = ..., start_within_s: _Optional[float] = ..., overlap: _Optional[str] = ..., collections: _Optional[_Iterable[str]] = ..., allow_empty: _Optional[bool] = ..., require_point_in_time: _Optional[bool] = ..., attempts: _Optional[int] = ..., fence: _Optional[_Iterable[str]] = ..., fence_budget_s: _Optional[float] = ..., retention: _Optional[_Union[RetentionRules, _Mapping]] = ..., paused: _Optional[bool] = ..., next_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_id: _Optional[str] = ..., last_due_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_state: _Optional[_Union[_backup_pb2.BackupState, str]] = ..., skipped_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., skipped_why: _Optional[str] = ..., do: _Optional[str] = ..., percent: _Optional[int] = ..., shards: _Optional[int] = ..., last_outcome: _Optional[str] = ..., exclude: _Optional[_Iterable[str]] = ..., allow_missing: _Optional[bool] = ..., to: _Optional[str] = ..., max_age_s: _Optional[float] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class ListSchedulesRequest(_message.Message):
     __slots__ = ()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cleancut.cli.commands.backup_copy import copy
+from cleancut.cli.commands.backup_create import create
 from cleancut.cli.commands.backup_import import import_
 from cleancut.cli.commands.backup_list import list_
 from cleancut.cli.commands.backup_log import log
@@ -24,9 +25,7 @@ from cleancut.cli.options import (
     collections_option,
     completed,
     confirm,
-    request_id_option,
     timeout_option,
-    wait_options,
     yes_option,
 )
 from cleancut.cli.render.output import TABLES, emit
@@ -35,7 +34,6 @@ from cleancut.cli.terminal import write_out
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
 from cleancut.core.primitives.errors import NotFound, from_reason
 from cleancut.core.primitives.visible import visible
-from cleancut.core.protocol.bounds import MAX_ATTEMPTS
 from cleancut.core.protocol.states import State
 
 if TYPE_CHECKING:
@@ -45,105 +43,6 @@ if TYPE_CHECKING:
 @click.group(cls=Noun, name="backup")
 def backup() -> None:
     """Create, show, verify and delete backups."""
-
-
-@backup.command()
-@collections_option
-@click.option(
-    "--exclude",
-    multiple=True,
-    metavar="NAME",
-    help="Leave this collection out; repeatable.",
-)
-@click.option(
-    "--allow-missing",
-    is_flag=True,
-    help="Leave out the collections that cannot be backed up now: the backup is partial and lists"
-    " them. Default: fail and name them.",
-)
-@click.option("--allow-empty", is_flag=True, help="Accept a cluster without collections.")
-@click.option(
-    "--require",
-    type=click.Choice(["point-in-time"]),
-    help="point-in-time: fail rather than keep a backup that is not proven to be of one instant.",
-)
-@click.option(
-    "--attempts",
-    type=click.IntRange(1, MAX_ATTEMPTS),
-    help="How many attempts to make. Default: 3.",
-)
-@click.option(
-    "--fence",
-    multiple=True,
-    metavar="alias=NAME|hook|none",
-    help="Hold writes off for as long as the backup needs it: rename the alias that writers use, or"
-    " call the configured hooks; repeatable. Default: the coordinator's settings.",
-)
-@click.option(
-    "--fence-budget",
-    "fence_budget_s",
-    type=parse_duration,
-    metavar="DURATION",
-    default=0.0,
-    show_default="2s",
-    help="How long writes may be held off before the attempt is aborted; at most 30s.",
-)
-@click.option(
-    "--full",
-    is_flag=True,
-    help="Store all data again, whatever earlier backups hold: for a store that is not trusted.",
-)
-@click.option(
-    "--audit",
-    is_flag=True,
-    help="Have Qdrant stream shards that are captured from the disk as well, and compare both.",
-)
-@wait_options
-@request_id_option
-@click.pass_context
-def create(
-    context: click.Context,
-    /,
-    collections: tuple[str, ...],
-    exclude: tuple[str, ...],
-    allow_missing: bool,
-    allow_empty: bool,
-    require: str | None,
-    attempts: int | None,
-    fence: tuple[str, ...],
-    fence_budget_s: float,
-    full: bool,
-    audit: bool,
-    wait: bool,
-    timeout_s: float,
-    request_id: str,
-) -> Exit:
-    """Back up the whole cluster, or some collections, as one backup."""
-    from cleancut.core.protocol.fence import check_fence
-    from cleancut.core.protocol.requests import BackupRequest
-
-    request = BackupRequest(
-        collections=collections,
-        allow_empty=allow_empty,
-        require_point_in_time=require == "point-in-time",
-        attempts=attempts or BackupRequest().attempts,
-        fence=tuple(sorted(set(fence))),
-        fence_budget_s=fence_budget_s,
-        full=full,
-        audit=audit,
-        exclude=tuple(sorted(set(exclude))),
-        allow_missing=allow_missing,
-    )
-    check_fence(request)
-    job: Job[Backup] = Job(
-        "backup",
-        start=lambda client: client.create_backup(request, request_id),
-        watch=lambda client, name: client.watch_backup(name),
-        wait=wait,
-        timeout_s=timeout_s,
-        request_id=request_id,
-    )
-    return run_job(settings_of(context), job)
 
 
 @backup.command()
@@ -368,6 +267,7 @@ def gc(context: click.Context, /, dry_run: bool, yes: bool) -> None:
     emit(settings.output, "gc", done)
 
 
+backup.add_command(create)
 backup.add_command(list_)
 backup.add_command(check)
 backup.add_command(seed)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from cleancut.cli.exit_codes import say
-from cleancut.cli.options import TIME, limit_option
+from cleancut.cli.options import TIME, completed, limit_option
 from cleancut.cli.render.output import emit_many
 from cleancut.cli.settings import Settings, Verb, settings_of
+from cleancut.core.primitives.labels import has_labels
 from cleancut.core.primitives.timestamps import parse_time
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Filters(NamedTuple):
     collections: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
     since: str = ""
+    labels: tuple[str, ...] = ()
     deleted: bool = False
 
     @property
@@ -57,6 +59,8 @@ class Filters(NamedTuple):
             return False
         if self.since and (not at or parse_time(at) < parse_time(self.since)):
             return False
+        if not has_labels(one.labels, self.labels):
+            return False
         return set(self.collections) <= set(one.collections)
 
 
@@ -74,6 +78,14 @@ class Filters(NamedTuple):
     "--collection", "-c", "collections", multiple=True, metavar="NAME", help="That hold this one."
 )
 @click.option("--state", "states", multiple=True, type=click.Choice(_STATES), help="In this state.")
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="KEY[=VALUE]",
+    shell_complete=completed("label_keys"),
+    help="With this label; repeatable.",
+)
 @click.option("--since", type=TIME, metavar="TIME", help="Younger: a time, or 7d.")
 @click.option(
     "--sort", type=click.Choice(tuple(_SORTS)), help="Greatest first. Default: newest first."

@@ -28,9 +28,18 @@ from cleancut.core.verification.damage import DRILL, VERIFY, Level
 
 LIST_TITLES = (
     *("BACKUP", "STATE", "AGE", "SIZE", "ADDED", "SCHEDULE", "CONSISTENCY", "COLLECTIONS"),
-    *("TAKEN AT", "ID"),
+    *("TAKEN AT", "LABELS", "ID"),
 )
-LIST_DROPPED = ("ID", "TAKEN AT", "COLLECTIONS", "CONSISTENCY", "SCHEDULE", "ADDED", "SIZE")
+LIST_DROPPED = (
+    "ID",
+    "LABELS",
+    "TAKEN AT",
+    "COLLECTIONS",
+    "CONSISTENCY",
+    "SCHEDULE",
+    "ADDED",
+    "SIZE",
+)
 """Columns that a narrow terminal leaves out, the first to go first."""
 MOST_COLLECTIONS = 20
 _LEVELS = {"presence": "objects are present", "part": "part of the data", "all": "all data"}
@@ -56,13 +65,19 @@ def backup_list(backups: Sequence[Backup]) -> RenderableType:
                 one.evidence.consistency if one.evidence else None,
                 some(one.collections),
                 clock(one.cut_at),
+                labels(one),
                 one.id,
             )
             for one in backups
         ),
         drop=LIST_DROPPED,
-        fold=("COLLECTIONS",),
+        fold=("COLLECTIONS", "LABELS"),
     )
+
+
+def labels(value: Backup) -> str:
+    """Its labels by key, as they are written on the command line."""
+    return ", ".join(f"{key}={text}" for key, text in sorted(value.labels.items()))
 
 
 def backup(value: Backup) -> RenderableType:
@@ -74,8 +89,10 @@ def backup(value: Backup) -> RenderableType:
             ("state", step_of(value)),
             ("schedule", value.schedule or None),
             ("asked by", value.asked_by or None),
+            ("labels", labels(value) or None),
             ("held as", ", ".join(value.holds) or None),
             ("kept by", value.kept_by or None),
+            ("keep until", value.keep_until),
             ("created at", value.created_at),
             ("cut at", value.cut_at),
             ("ended at", value.ended_at),

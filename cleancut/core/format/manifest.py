@@ -27,6 +27,7 @@ from cleancut.core.protocol.evidence import (
     standstill_doubt,
 )
 from cleancut.core.protocol.fence import Fence, FenceFacts
+from cleancut.core.protocol.requests import MAX_KEEP_S
 
 FORMAT = 1
 ROLLED_FORMAT = 2
@@ -192,6 +193,8 @@ class Draft(Record, frozen=True):
     schedule: str = ""
     missing: tuple[SickCollection, ...] = ()
     selected: tuple[str, ...] = ()
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    keep_s: float = 0.0
 
 
 class ImportDraft(Record, frozen=True):
@@ -210,7 +213,8 @@ class Manifest(Record, frozen=True):
     for all of the cluster; with some excluded or missing, those that it holds. `missing`: those
     that were asked for and could not be backed up; with any, the backup is partial. `imported`:
     None, if agents captured it; else `cut_at` is when it was entered in the catalog. `story`: None,
-    if an older version made it."""
+    if an older version made it. `labels`: for people, by key. `keep_s`: how long after `cut_at` it
+    is kept, whatever the retention rules; 0: they decide."""
 
     format: int
     cluster: str
@@ -233,6 +237,13 @@ class Manifest(Record, frozen=True):
     selected: tuple[str, ...] = ()
     imported: Imported | None = None
     story: BackupStory | None = None
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    keep_s: float = 0.0
+
+    @property
+    def life_s(self) -> float:
+        """`keep_s`, within its bounds whatever the document says."""
+        return min(max(self.keep_s, 0.0), MAX_KEEP_S)
 
     @property
     def fenced(self) -> bool:

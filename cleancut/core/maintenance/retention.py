@@ -2,7 +2,9 @@
 
 Rules count per schedule and per set of collections that a backup was asked for, so backups of one
 collection never displace backups of the whole cluster. Doubt keeps: a backup of an unknown
-schedule, or one whose time lies in the future, stays and takes no other one's place.
+schedule, or one whose time lies in the future, stays and takes no other one's place. A backup
+with a life of its own is judged by that alone: until its end no rule expires it, afterwards none
+keeps it, and it takes no place in the rules of others.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import NamedTuple
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import Epoch, OperationId
+from cleancut.core.primitives.timestamps import format_time
 
 MAX_EXPIRE_SHARE = 1 / 3
 """Share of the backups that one gc run expires without a confirmation."""
@@ -105,7 +108,8 @@ KEEP_EVERYTHING = Policy()
 class GroupFacts(NamedTuple):
     """A group as retention sees it. `cut_s`: seconds since 1970. `point_in_time`: its
     consistency. `schedule`: the one that made it, or "". `selected`: the collections that were
-    asked for; none: all of the cluster. `damaged`: its last check found damage."""
+    asked for; none: all of the cluster. `damaged`: its last check found damage. `keep_s`: its own
+    life, from the cut on; 0: the rules decide."""
 
     epoch: Epoch
     operation: OperationId
@@ -116,6 +120,12 @@ class GroupFacts(NamedTuple):
     selected: frozenset[str] = frozenset()
     damaged: bool = False
     imported: bool = False
+    keep_s: float = 0.0
+
+    @property
+    def end_s(self) -> float:
+        """When its own life is over."""
+        return self.cut_s + self.keep_s
 
 
 class Judged(NamedTuple):
@@ -147,6 +157,9 @@ def plan_retention(
             reasons[group.epoch] = "imported: no rule applies, `cleancut backup delete` removes it"
         elif group.cut_s > now_s + MAX_SKEW_S:
             reasons[group.epoch] = "its time lies in the future, so no rule applies"
+        elif group.keep_s:
+            if now_s < group.end_s:
+                reasons[group.epoch] = f"its own life, until {format_time(group.end_s)}"
         elif not policy.knows(group.schedule):
             reasons[group.epoch] = f"schedule {group.schedule!r} is not configured"
         else:
@@ -163,12 +176,16 @@ def plan_retention(
         if why is not None:
             kept.append(Judged(group.epoch, group.operation, why))
         else:
-            rules = policy.schedules.get(group.schedule, policy.general)
-            old = _is_old(group, rules, now_s)
-            why = "older than max-age-days" if old else "no rule keeps it"
-            expired.append(Judged(group.epoch, group.operation, why))
+            expired.append(Judged(group.epoch, group.operation, _why_expired(group, policy, now_s)))
     names = {group.schedule for group in groups if not policy.knows(group.schedule)}
     return RetentionPlan(tuple(expired), tuple(kept), tuple(sorted(names)))
+
+
+def _why_expired(group: GroupFacts, policy: Policy, now_s: float) -> str:
+    if group.keep_s:
+        return f"its own life ended at {format_time(group.end_s)}"
+    rules = policy.schedules.get(group.schedule, policy.general)
+    return "older than max-age-days" if _is_old(group, rules, now_s) else "no rule keeps it"
 
 
 def needs_confirmation(plan: RetentionPlan, policy: Policy) -> bool:

@@ -25,6 +25,7 @@ from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.durations import format_duration
 from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import ClusterName, OperationId, check_collection_name, parse_name
+from cleancut.core.primitives.labels import check_labels
 from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.fence import check_fence
 from cleancut.core.protocol.requests import BackupRequest, check_attempts, check_selection
@@ -75,7 +76,7 @@ class ScheduleRule(Record, frozen=True, forbid_unknown_fields=True):
     `start_within`: seconds after which a backup that could not be started is skipped; 0 for never.
     `retention`: for this schedule's groups, instead of the general one. `percent`: of a group's
     bytes, that a verification or a copy reads again. `shards`: the number that a drill opens; 0 for
-    all. `to`: the store that a copy goes to.
+    all. `to`: the store that a copy goes to. `labels`: of its backups.
     """
 
     cron: str
@@ -97,6 +98,7 @@ class ScheduleRule(Record, frozen=True, forbid_unknown_fields=True):
     shards: int = 0
     to: str = ""
     max_age_s: float = msgspec.field(default=0.0, name="max_age")
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
     def timing(self) -> str:
@@ -250,6 +252,7 @@ def request_of(name: str, schedule: ScheduleRule) -> BackupRequest:
         exclude=tuple(sorted(set(schedule.exclude))),
         allow_missing=schedule.allow_missing,
         wait_s=patience_s(schedule),
+        labels=schedule.labels,
     )
 
 
@@ -299,6 +302,7 @@ def check_schedule(name: str, schedule: ScheduleRule) -> None:
         for collection in schedule.collections:
             check_collection_name(collection)
         check_fence(request_of(name, schedule))
+        check_labels(schedule.labels)
     except Invalid as error:
         raise Invalid(f"[schedule.{name}]: {error.message}", error.hint) from error
     if schedule.retention is not None:

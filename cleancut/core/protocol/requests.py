@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+import msgspec
+
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId
+from cleancut.core.primitives.labels import check_labels
 from cleancut.core.protocol.bounds import MAX_ATTEMPTS, MAX_STREAMS, SEED_STREAMS
 from cleancut.core.protocol.moment import Moment
 
@@ -15,6 +18,7 @@ _HEX = re.compile(r"[0-9a-f]{8,64}")
 WAIT_S = 1800.0
 """How long an operation waits for agents that are away, unless its schedule is frequent."""
 MAX_SHARDS = 10_000
+MAX_KEEP_S = 100 * 365 * 86400.0
 STREAMS_TO_OPEN = 256
 """The most streams of an agent that are open and not cut yet: Qdrant answers 408 to a thousand at
 once. Source: measured, Qdrant 1.18.3"""
@@ -79,7 +83,8 @@ class BackupRequest(Record, frozen=True):
     empty: as configured. `fence_budget_s` 0: the configured one. `schedule`: the one that asks, ""
     for a user. `full`: all data is stored again, whatever earlier backups hold. `audit`: shards
     that are captured from the disk are streamed too, and compared. `wait_s`: for agents that are
-    away."""
+    away. `labels`: for people, by key. `keep_s`: how long it is kept once it is cut, whatever the
+    retention rules; 0: they decide."""
 
     collections: tuple[str, ...] = ()
     allow_empty: bool = False
@@ -93,6 +98,18 @@ class BackupRequest(Record, frozen=True):
     allow_missing: bool = False
     audit: bool = False
     wait_s: float = WAIT_S
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    keep_s: float = 0.0
+
+
+def check_marks(request: BackupRequest) -> None:
+    """Raises: Invalid, for labels that cannot be stored, or a life that is none."""
+    check_labels(request.labels)
+    if not 0 <= request.keep_s <= MAX_KEEP_S:
+        raise Invalid(
+            f"a backup cannot be kept for {request.keep_s:g} s",
+            "give up to a hundred years, or 0 for what the retention rules say",
+        )
 
 
 class SeedRequest(Record, frozen=True):

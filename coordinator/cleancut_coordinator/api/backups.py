@@ -28,6 +28,7 @@ from cleancut.core.protocol.requests import (
     ImportRequest,
     SeedRequest,
     check_import,
+    check_marks,
     check_streams,
 )
 from cleancut.core.protocol.states import (
@@ -85,6 +86,7 @@ class BackupService:
         leader = self._leading()
         requests.check_request(request.collections, request.attempts)
         check_fence(request)
+        check_marks(request)
         if not await requests.is_recorded(self._context, request_id):
             await check_named(self._context, request)
         await check_store_owner(self._context)

@@ -92,6 +92,8 @@ class BackupServicer:
             exclude=excluded_of(request.exclude),
             allow_missing=request.allow_missing,
             audit=request.audit,
+            labels=dict(request.labels),
+            keep_s=request.keep_s,
         )
         made = await self._api.backups.create_backup(wanted, request_id_of(request.request_id))
         return _backup(made, backups.CreateBackupResponse)

@@ -167,7 +167,13 @@ class LeaderBackupEffects:
             *concerned(sessions.values()),
         )
         draft = replace(
-            draft, fence=fence, warnings=warnings, schedule=request.schedule, missing=missing
+            draft,
+            fence=fence,
+            warnings=warnings,
+            schedule=request.schedule,
+            missing=missing,
+            labels=request.labels,
+            keep_s=request.keep_s,
         )
         whole = not request.exclude and not missing
         selected = tuple(sorted(set(request.collections))) if whole else tuple(chosen)
@@ -302,6 +308,8 @@ class LeaderBackupEffects:
             schedule=draft.schedule,
             missing=draft.missing,
             selected=draft.selected,
+            labels=draft.labels,
+            keep_s=draft.keep_s,
             warnings=(
                 *draft.warnings,
                 *not_drained(undrained, draft.undrainable),

@@ -89,14 +89,26 @@ def test_a_deleted_backup_frees_what_only_it_needs(world: World) -> None:
 
 
 def test_retention_keeps_what_it_says_and_the_next_backup_is_whole(world: World) -> None:
-    """Blocks that are marked for deletion are stored again, though the shard still holds them."""
+    """Blocks that are marked for deletion are stored again, though the shard still holds them. A
+    backup with a life of its own stays until its end, and no longer."""
+    kept = world.back_up("--keep", "30d", "--label", "ticket=OPS-1", "--label", "team=search")
+    assert kept["labels"] == {"team": "search", "ticket": "OPS-1"}
+    over = world.back_up("--keep", "0.001s")
     made = [world.back_up() for _ in range(3)]
+    listed = ("backups", "backup", "list", "--label", "team", "--label", "ticket=OPS-1")
+    assert [one["id"] for one in world.ok(*listed)] == [kept["id"]]
+    shown = world.offline("backup", "show", kept["id"]).value("backup")
+    assert shown["labels"] == kept["labels"]
+    assert shown["keep_until"][:10] > kept["cut_at"][:10]
     expected = world.ok("gc", "backup", "gc", "--dry-run")
-    assert [one["id"] for one in expected["expired"]] == [made[0]["id"]]
-    assert expected["expired"][0]["why"] == "no rule keeps it"
-    assert len(world.groups()) == 3
-    assert [one["epoch"] for one in collect(world)["expired"]] == [made[0]["epoch"]]
-    assert world.groups() == [made[2]["id"], made[1]["id"]]
+    why = {one["id"]: one["why"] for one in (*expected["expired"], *expected["kept"])}
+    assert [one["id"] for one in expected["expired"]] == [over["id"], made[0]["id"]]
+    assert why[over["id"]].startswith("its own life ended at ")
+    assert why[made[0]["id"]] == "no rule keeps it"
+    assert why[kept["id"]] == f"its own life, until {kept['keep_until']}"
+    assert len(world.groups()) == 5
+    assert [one["epoch"] for one in collect(world)["expired"]] == [over["epoch"], made[0]["epoch"]]
+    assert world.groups() == [made[2]["id"], made[1]["id"], kept["id"]]
     collect(world)
     fourth = world.back_up()
     for one in (made[1], made[2], fourth):

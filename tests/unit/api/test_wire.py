@@ -170,6 +170,8 @@ def strategy(kind: Any, owner: type[Any], name: str) -> st.SearchStrategy[Any]:
     if origin is types.UnionType:
         inner = next(part for part in typing.get_args(kind) if part is not type(None))
         return st.none() | strategy(inner, owner, name)
+    if origin is dict:
+        return st.dictionaries(st.text(), st.text(), max_size=3)
     if origin is tuple:
         return st.lists(strategy(typing.get_args(kind)[0], owner, name), max_size=3).map(tuple)
     if kind is State:
@@ -178,7 +180,7 @@ def strategy(kind: Any, owner: type[Any], name: str) -> st.SearchStrategy[Any]:
     if kind is Consistency:
         return st.sampled_from(Consistency)
     if kind is str:
-        if name.endswith("_at") or name in {"at", "since", "until"}:
+        if name.endswith("_at") or name in {"at", "since", "until", "keep_until"}:
             return rfc3339()
         return st.text()
     if issubclass(kind, msgspec.Struct):

@@ -26,7 +26,8 @@ from cleancut.core.protocol.states import State
 from cleancut.page.routes import PAGES
 from cleancut.page.timeline import attempt_svg
 from cleancut.rpc.authentication import Access
-from cleancut.testing.memory_api import EVIDENCE, MemoryApi
+from cleancut.testing.memory_api import MemoryApi
+from cleancut.testing.memory_status import EVIDENCE
 from cleancut_coordinator.ui.listen import PageListen
 from tests.support.page_source import MemorySource, served_page
 

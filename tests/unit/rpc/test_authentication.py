@@ -254,7 +254,8 @@ def test_the_audit_tells_of_changes_and_refusals_and_of_no_secret(tmp_path: Path
         async with serve_api(operations.api, plain(tmp_path, lines)) as address:
             async with Client([address], token_file=token_file(tmp_path, "operator")) as client:
                 names = tuple(f"c{n:03}" for n in range(30))
-                made = await client.create_backup(BackupRequest(collections=names), "r-1")
+                request = BackupRequest(collections=names, labels={"team": "search"})
+                made = await client.create_backup(request, "r-1")
                 await client.get_backup(made.id)
                 with pytest.raises(Refused):
                     await client.start_restore(made.id, "r-2")
@@ -272,6 +273,7 @@ def test_the_audit_tells_of_changes_and_refusals_and_of_no_secret(tmp_path: Path
     assert created["request"]["request_id"] == "r-1"
     assert len(created["request"]["collections"]) == 20
     assert created["request"]["collections_in_all"] == 30
+    assert created["request"]["labels"] == {"team": "search"}
     assert created["peer"].startswith("ipv4:127.0.0.1:")
     assert (restored["decision"], restored["status"]) == ("allowed", "FAILED_PRECONDITION")
     assert (deleted["decision"], deleted["status"]) == ("denied", "PERMISSION_DENIED")

@@ -9,6 +9,7 @@ import grpc.aio
 import pytest
 
 from cleancut.api.restores import RestoreOptions
+from cleancut.api.wire import is_map
 from cleancut.client.client import Client
 from cleancut.core.primitives.errors import Invalid
 from cleancut.core.protocol.requests import BackupRequest
@@ -34,7 +35,9 @@ def too_large(kind: Any, depth: int = 0) -> list[Any]:
     found = []
     for field in kind.DESCRIPTOR.fields:
         message = kind()
-        if field.message_type is not None:
+        if is_map(field):
+            found += _large_maps(kind, field.name)
+        elif field.message_type is not None:
             inner = field.message_type._concrete_class
             if field.is_repeated:
                 getattr(message, field.name).extend(inner() for _ in range(MAX_ITEMS + 1))
@@ -57,6 +60,12 @@ def too_large(kind: Any, depth: int = 0) -> list[Any]:
             setattr(message, field.name, float("nan"))
             found.append(message)
     return found
+
+
+def _large_maps(kind: Any, name: str) -> list[Any]:
+    long = "x" * (MAX_TEXT + 1)
+    many = {f"k{number}": "" for number in range(MAX_ITEMS + 1)}
+    return [kind(**{name: entries}) for entries in (many, {long: ""}, {"k": long})]
 
 
 def test_no_field_of_any_request_may_be_larger_than_the_limits() -> None:

@@ -231,3 +231,34 @@ def test_damaged_groups_take_no_whole_ones_place() -> None:
 def test_imported_groups_neither_expire_nor_take_the_place_of_others() -> None:
     groups = [group(1, 9), group(2, 8), group(3, 7)._replace(imported=True)]
     assert kept(groups, Retention(keep_last=1)) == [2, 3]
+
+
+def lasting(epoch: int, days_ago: float, days: float) -> GroupFacts:
+    """A group with a life of its own."""
+    return group(epoch, days_ago)._replace(keep_s=days * DAY_S)
+
+
+def test_a_life_of_its_own_decides_alone() -> None:
+    """Until its end no rule expires it, afterwards none keeps it; it takes no place of others."""
+    groups = [lasting(1, 29, 30), lasting(2, 9, 7), group(3, 8), lasting(4, 2, 30), group(5, 1)]
+    assert kept(groups, Retention(keep_last=1)) == [1, 4, 5]
+    assert kept(groups, Retention(keep_last=2)) == [1, 3, 4, 5]
+    assert kept(groups, Retention(max_age_days=3)) == [1, 4, 5]
+    assert kept(groups, Retention(keep_daily=100)) == [1, 3, 4, 5]
+    assert kept(groups, Retention()) == [1, 3, 4, 5], "without rules it ends as well"
+    plan = plan_retention(groups, Policy(Retention(keep_last=1)), NOW_S, {})
+    why = {int(one.epoch): one.why for one in (*plan.kept, *plan.expired)}
+    assert why[1] == "its own life, until 2026-06-16T12:00:00.000Z"
+    assert why[2] == "its own life ended at 2026-06-13T12:00:00.000Z"
+
+
+def test_the_newest_whole_backup_outlives_its_own_life() -> None:
+    hurt = lasting(3, 8, 1)._replace(damaged=True)
+    assert kept([group(1, 30), lasting(2, 9, 1), hurt], Retention(keep_last=1)) == [1, 2, 3]
+    assert kept([lasting(1, 30, 1), lasting(2, 9, 1)], Retention()) == [2]
+
+
+def test_a_life_is_kept_under_a_hold() -> None:
+    groups = [lasting(1, 9, 1), group(2, 1)]
+    plan = plan_retention(groups, Policy(), NOW_S, {Epoch(1): "held"})
+    assert not plan.expired

@@ -335,6 +335,10 @@ shards = 2
         ('cron = "0 * * * *"\ndo = "verify"\nfence-budget = 3', "fence-budget"),
         ('cron = "0 * * * *"\ndo = "verify"\npercent = 101', "percent"),
         ('cron = "0 * * * *"\nretention = { keep-daily = -3 }', "negative"),
+        ('cron = "0 * * * *"\nlabels = { "a b" = "c" }', "key 'a b'"),
+        ('cron = "0 * * * *"\nlabels = { a = "two\\nlines" }', "value"),
+        ('cron = "0 * * * *"\nlabels = { a = 3 }', "labels"),
+        ('cron = "0 * * * *"\ndo = "verify"\nlabels = { a = "b" }', "does not apply"),
     ],
 )
 def test_what_the_file_may_not_hold(tmp_path: Path, lines: str, word: str) -> None:
