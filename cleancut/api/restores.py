@@ -30,6 +30,16 @@ class KeptCollection(ApiValue, frozen=True):
     aliases: tuple[str, ...] = ()
 
 
+class OverwrittenCollection(ApiValue, frozen=True):
+    """A collection that a restore overwrites, and the backup of it that is made before.
+    `held_until`: None, if that backup is not held."""
+
+    collection: str
+    backup_id: str = ""
+    backup_epoch: int = 0
+    held_until: str | None = None
+
+
 class RestoredLog(ApiValue, frozen=True):
     """The entries of one shard's log that are replayed: from `first` to `last`, but `left_out`."""
 
@@ -73,10 +83,12 @@ class Restore(ApiValue, frozen=True):
     reshard_ids: tuple[str, ...] = ()
     moment: RestoredMoment | None = None
     attempt_history: tuple[Attempt, ...] = ()
+    overwritten: OverwrittenCollection | None = None
 
 
 class PlannedCollection(ApiValue, frozen=True):
-    """A collection as it would come back. `action`: create | beside | replace | repair | refuse."""
+    """A collection as it would come back. `action`: create | beside | replace | overwrite | repair
+    | refuse."""
 
     name: str
     published_as: str = ""
@@ -174,6 +186,8 @@ class RestoreOptions(ApiValue, frozen=True):
     quotas: bool = False
     shards: tuple[ShardNumber, ...] = ()
     offline: bool = False
+    overwrite: bool = False
+    confirm: str = ""
 
 
 class RestorePage(ApiValue, frozen=True):

@@ -180,6 +180,7 @@ _EXPLAINED = {
         "how-to/restore", ("cleancut restore plan 17", "cleancut restore start 17")
     ),
     "restore cancel": Explained("how-to/restore", ("cleancut restore cancel rs-1",)),
+    "restore finish": Explained("how-to/restore", ("cleancut restore finish rs-1",)),
     "restore clean": Explained("how-to/restore", ("cleancut restore clean rs-1",)),
     "restore list": Explained("how-to/restore", ("cleancut restore list",)),
     "restore plan": Explained(
@@ -191,6 +192,7 @@ _EXPLAINED = {
         (
             "cleancut restore start 17",
             "cleancut restore start 17 -c products --rename products=products-old",
+            "cleancut restore start 17 -c products --overwrite --confirm products",
         ),
     ),
     "restore watch": Explained("how-to/restore", ("cleancut restore watch rs-1",)),

@@ -10,7 +10,7 @@ import contextlib
 
 from cleancut.core.format.paths import Paths, parse_path
 from cleancut.core.maintenance.garbage import Hold
-from cleancut.core.primitives.codec import encode
+from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import Invalid, NotFound
 from cleancut.core.primitives.ids import Epoch, OperationId, parse_name
 from cleancut.core.primitives.timestamps import format_time
@@ -62,6 +62,15 @@ async def labels_of(store: Store, paths: Paths, epoch: Epoch, now_s: float) -> t
     held, _ = await read_holds(store, paths, now_s, epoch)
     whos = [parse_path(path).name for path in held]
     return tuple(sorted(w.removeprefix(_PREFIX) for w in whos if w.startswith(_PREFIX)))
+
+
+async def label_expiry(store: Store, paths: Paths, epoch: Epoch, label: str) -> str:
+    """Until when the group is held by this label; "" if it is not, or for ever."""
+    path = paths.hold(epoch, _who(label))
+    try:
+        return decode(Hold, await store.get(path), path).expires_at
+    except NotFound:
+        return ""
 
 
 def _who(label: str) -> OperationId:

@@ -75,8 +75,20 @@ class KeptCollection(_message.Message):
     aliases: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, collection: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ...) -> None: ...
 
+class OverwrittenCollection(_message.Message):
+    __slots__ = ("collection", "backup_id", "backup_epoch", "held_until")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    BACKUP_ID_FIELD_NUMBER: _ClassVar[int]
+    BACKUP_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    HELD_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    backup_id: str
+    backup_epoch: int
+    held_until: _timestamp_pb2.Timestamp
+    def __init__(self, collection: _Optional[str] = ..., backup_id: _Optional[str] = ..., backup_epoch: _Optional[int] = ..., held_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
 class Restore(_message.Message):
-    __slots__ = ("id", "backup_id", "backup_epoch", "state", "created_at", "ended_at", "collections", "error", "progress", "warnings", "kept", "rebalance_id", "moment", "reshard_ids", "attempt_history")
+    __slots__ = ("id", "backup_id", "backup_epoch", "state", "created_at", "ended_at", "collections", "error", "progress", "warnings", "kept", "rebalance_id", "moment", "reshard_ids", "overwritten", "attempt_history")
     ID_FIELD_NUMBER: _ClassVar[int]
     BACKUP_ID_FIELD_NUMBER: _ClassVar[int]
     BACKUP_EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -91,6 +103,7 @@ class Restore(_message.Message):
     REBALANCE_ID_FIELD_NUMBER: _ClassVar[int]
     MOMENT_FIELD_NUMBER: _ClassVar[int]
     RESHARD_IDS_FIELD_NUMBER: _ClassVar[int]
+    OVERWRITTEN_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_HISTORY_FIELD_NUMBER: _ClassVar[int]
     id: str
     backup_id: str
@@ -106,8 +119,9 @@ class Restore(_message.Message):
     rebalance_id: str
     moment: RestoredMoment
     reshard_ids: _containers.RepeatedScalarFieldContainer[str]
+    overwritten: OverwrittenCollection
     attempt_history: _containers.RepeatedCompositeFieldContainer[_common_pb2.Attempt]
-    def __init__(self, id: _Optional[str] = ..., backup_id: _Optional[str] = ..., backup_epoch: _Optional[int] = ..., state: _Optional[_Union[RestoreState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collections: _Optional[_Iterable[_Union[RestoredCollection, _Mapping]]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., kept: _Optional[_Iterable[_Union[KeptCollection, _Mapping]]] = ..., rebalance_id: _Optional[str] = ..., moment: _Optional[_Union[RestoredMoment, _Mapping]] = ..., reshard_ids: _Optional[_Iterable[str]] = ..., attempt_history: _Optional[_Iterable[_Union[_common_pb2.Attempt, _Mapping]]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., backup_id: _Optional[str] = ..., backup_epoch: _Optional[int] = ..., state: _Optional[_Union[RestoreState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collections: _Optional[_Iterable[_Union[RestoredCollection, _Mapping]]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., kept: _Optional[_Iterable[_Union[KeptCollection, _Mapping]]] = ..., rebalance_id: _Optional[str] = ..., moment: _Optional[_Union[RestoredMoment, _Mapping]] = ..., reshard_ids: _Optional[_Iterable[str]] = ..., overwritten: _Optional[_Union[OverwrittenCollection, _Mapping]] = ..., attempt_history: _Optional[_Iterable[_Union[_common_pb2.Attempt, _Mapping]]] = ...) -> None: ...
 
 class MomentOptions(_message.Message):
     __slots__ = ("at", "mark", "before", "without", "exact", "force")
@@ -270,7 +284,7 @@ class ShardNumber(_message.Message):
     def __init__(self, shards: _Optional[int] = ..., of: _Optional[str] = ...) -> None: ...
 
 class RestoreOptions(_message.Message):
-    __slots__ = ("collections", "from_cluster", "renames", "beside", "replace", "replicas", "only_shards", "peer_id", "rebalance", "strict", "target", "accept_count", "from_store", "shards", "quotas", "offline")
+    __slots__ = ("collections", "from_cluster", "renames", "beside", "replace", "replicas", "only_shards", "peer_id", "rebalance", "strict", "target", "accept_count", "from_store", "shards", "quotas", "offline", "overwrite", "confirm")
     COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
     FROM_CLUSTER_FIELD_NUMBER: _ClassVar[int]
     RENAMES_FIELD_NUMBER: _ClassVar[int]
@@ -287,6 +301,8 @@ class RestoreOptions(_message.Message):
     SHARDS_FIELD_NUMBER: _ClassVar[int]
     QUOTAS_FIELD_NUMBER: _ClassVar[int]
     OFFLINE_FIELD_NUMBER: _ClassVar[int]
+    OVERWRITE_FIELD_NUMBER: _ClassVar[int]
+    CONFIRM_FIELD_NUMBER: _ClassVar[int]
     collections: _containers.RepeatedScalarFieldContainer[str]
     from_cluster: str
     renames: _containers.RepeatedCompositeFieldContainer[Rename]
@@ -303,7 +319,9 @@ class RestoreOptions(_message.Message):
     shards: _containers.RepeatedCompositeFieldContainer[ShardNumber]
     quotas: bool
     offline: bool
-    def __init__(self, collections: _Optional[_Iterable[str]] = ..., from_cluster: _Optional[str] = ..., renames: _Optional[_Iterable[_Union[Rename, _Mapping]]] = ..., beside: _Optional[bool] = ..., replace: _Optional[bool] = ..., replicas: _Optional[int] = ..., only_shards: _Optional[_Iterable[int]] = ..., peer_id: _Optional[int] = ..., rebalance: _Optional[bool] = ..., strict: _Optional[bool] = ..., target: _Optional[_Union[MomentOptions, _Mapping]] = ..., accept_count: _Optional[bool] = ..., from_store: _Optional[str] = ..., shards: _Optional[_Iterable[_Union[ShardNumber, _Mapping]]] = ..., quotas: _Optional[bool] = ..., offline: _Optional[bool] = ...) -> None: ...
+    overwrite: bool
+    confirm: str
+    def __init__(self, collections: _Optional[_Iterable[str]] = ..., from_cluster: _Optional[str] = ..., renames: _Optional[_Iterable[_Union[Rename, _Mapping]]] = ..., beside: _Optional[bool] = ..., replace: _Optional[bool] = ..., replicas: _Optional[int] = ..., only_shards: _Optional[_Iterable[int]] = ..., peer_id: _Optional[int] = ..., rebalance: _Optional[bool] = ..., strict: _Optional[bool] = ..., target: _Optional[_Union[MomentOptions, _Mapping]] = ..., accept_count: _Optional[bool] = ..., from_store: _Optional[str] = ..., shards: _Optional[_Iterable[_Union[ShardNumber, _Mapping]]] = ..., quotas: _Optional[bool] = ..., offline: _Optional[bool] = ..., overwrite: _Optional[bool] = ..., confirm: _Optional[str] = ...) -> None: ...
 
 class PlanRestoreRequest(_message.Message):
     __slots__ = ("backup_id", "options", "deep")

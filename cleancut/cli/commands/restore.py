@@ -28,6 +28,9 @@ from cleancut.cli.settings import Noun, Settings, settings_of
 from cleancut.cli.terminal import answers
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
 from cleancut.core.primitives.errors import CleancutError, Refused
+from cleancut.core.primitives.ids import OperationId
+from cleancut.core.protocol.states import State
+from cleancut.core.restore.overwrite import hold_label
 
 if TYPE_CHECKING:
     from cleancut.api.restores import Restore, RestoreOptions, RestorePlan
@@ -58,6 +61,13 @@ def plan(context: click.Context, /, backup_id: str, *, deep: bool, **what: Any) 
 @restore.command()
 @backup_argument
 @what_options
+@click.option(
+    "--confirm",
+    metavar="NAME",
+    default="",
+    help="With --overwrite: the name of the collection that is deleted, once more; --yes alone does"
+    " not suffice.",
+)
 @click.option("--rebalance", is_flag=True, help="Run `rebalance start` afterwards.")
 @click.option(
     "--strict",
@@ -257,6 +267,31 @@ def clean(context: click.Context, /, restore_id: str, yes: bool) -> None:
     cleaned = ask(settings, lambda client: client.clean_restore(restore_id))
     say(f"dropped {old}" if old else f"restore {restore_id} keeps no old data")
     emit(settings.output, "restore", cleaned)
+
+
+@restore.command()
+@click.argument("restore_id", metavar="ID", shell_complete=completed("restores"))
+@yes_option
+@click.pass_context
+def finish(context: click.Context, /, restore_id: str, yes: bool) -> None:
+    """End the hold on the backup of what a restore with --overwrite deleted."""
+    settings = settings_of(context)
+    known = ask(settings, lambda client: client.get_restore(restore_id))
+    old = known.overwritten
+    if old is None or known.state is not State.DONE:
+        raise Refused(
+            f"restore {restore_id} has overwritten nothing",
+            "`cleancut restore clean` drops what one with --replace kept",
+        )
+    if old.held_until is None:
+        say(f"backup {old.backup_id} is not held any more")
+    else:
+        what = f"backup {old.backup_epoch}, the old data of {old.collection}"
+        confirm(f"end the hold on {what}", yes=yes)
+        label = hold_label(OperationId(known.id))
+        ask(settings, lambda client: client.release_backup(old.backup_id, label))
+        say(f"backup {old.backup_epoch} is kept as long as retention says, like any other")
+    emit(settings.output, "restore", ask(settings, lambda client: client.get_restore(restore_id)))
 
 
 def _plan(

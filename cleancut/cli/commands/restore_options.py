@@ -47,6 +47,12 @@ _WHAT = (
         help="Point existing aliases to the restored data; the old data is kept until `clean`.",
     ),
     click.option(
+        "--overwrite",
+        is_flag=True,
+        help="Put the one collection in the place of the real one of its name: restored as NAME@ID;"
+        " then NAME is deleted, and an alias NAME points to it. NAME is backed up before.",
+    ),
+    click.option(
         "--replicas",
         type=click.IntRange(1, 100),
         metavar="N",
@@ -124,6 +130,18 @@ def what_options(function: F) -> F:
     return function
 
 
+def _check_overwrite(what: dict[str, Any]) -> None:
+    if not what["overwrite"]:
+        if what.get("confirm"):
+            raise click.UsageError("--confirm needs --overwrite")
+        return
+    for other in ("beside", "replace"):
+        if what[other]:
+            raise click.UsageError(f"--overwrite and --{other} exclude each other")
+    if len(set(what["collections"])) != 1:
+        raise click.UsageError("--overwrite needs one --collection NAME")
+
+
 def options_of(what: dict[str, Any]) -> RestoreOptions:
     """Raises: UsageError, for flags that contradict each other."""
     from cleancut.api.restores import Rename, RestoreOptions
@@ -139,6 +157,7 @@ def options_of(what: dict[str, Any]) -> RestoreOptions:
         raise click.UsageError("--offline needs --shards")
     if what["beside"] and what["replace"]:
         raise click.UsageError("--beside and --replace exclude each other")
+    _check_overwrite(what)
     return RestoreOptions(
         collections=what["collections"],
         from_cluster=what["from_cluster"],
@@ -147,6 +166,8 @@ def options_of(what: dict[str, Any]) -> RestoreOptions:
         renames=tuple(renames),
         beside=what["beside"],
         replace=what["replace"],
+        overwrite=what["overwrite"],
+        confirm=what.get("confirm", ""),
         replicas=what["replicas"] or 0,
         only_shards=what["only_shards"],
         peer_id=what["peer"],
@@ -167,7 +188,7 @@ def _check_only_shards(what: dict[str, Any]) -> None:
         return
     if len(what["collections"]) != 1:
         raise click.UsageError("--only-shard needs exactly one --collection")
-    whole = ("renames", "beside", "replace", "replicas", "shards", "quotas")
+    whole = ("renames", "beside", "replace", "overwrite", "replicas", "shards", "quotas")
     if any(what[flag] for flag in whole):
         raise click.UsageError(
             "--only-shard repairs a collection in place: no names, no --replicas, no --shards, no"

@@ -12,6 +12,7 @@ from cleancut.api.state_words import state_of, step_of
 from cleancut.cli.render.attempts import attempt_facts
 from cleancut.cli.render.grids import Columns, facts, grid, size, some, span, troubles
 from cleancut.cli.render.times import ago, clock, took
+from cleancut.core.protocol.states import State
 
 
 def restore_list(restores: Sequence[Restore]) -> RenderableType:
@@ -54,11 +55,23 @@ def restore(value: Restore) -> RenderableType:
                 )
                 for kept in value.kept
             ),
+            *_overwritten(value),
             ("reshards", some(value.reshard_ids) if value.reshard_ids else None),
             ("rebalance", value.rebalance_id or None),
         )
     )
     return Group(head, "", _restored(value)) if value.collections else head
+
+
+def _overwritten(value: Restore) -> list[tuple[str, str]]:
+    old = value.overwritten
+    if old is None:
+        return []
+    what = f"backup {_backup(old.backup_epoch, old.backup_id)} of {old.collection}"
+    if old.held_until is None:
+        return [("old data", f"{what}, not held")]
+    end = f"; `cleancut restore finish {value.id}` ends that" if value.state is State.DONE else ""
+    return [("old data", f"{what}, held until {old.held_until}{end}")]
 
 
 def _moment(value: RestoredMoment | None) -> list[tuple[str, str | None]]:

@@ -52,10 +52,17 @@ NEEDS: dict[str, Need] = {
     # It shows ids, filters and payload keys of what clients wrote.
     "BackupService/ReadLog": _RUN,
     "RestoreService/PlanRestore": Need(Role.READER, ("options.from_cluster",)),
-    # A restore only adds collections. `replace` changes the data that clients read, `only_shards`
-    # changes a collection in use, and `from_cluster` reads data of another cluster.
+    # A restore only adds collections. `replace` changes the data that clients read, `overwrite`
+    # deletes a collection, `only_shards` changes one in use, and `from_cluster` reads data of
+    # another cluster.
     "RestoreService/StartRestore": Need(
-        Role.OPERATOR, ("options.replace", "options.only_shards", "options.from_cluster")
+        Role.OPERATOR,
+        (
+            "options.replace",
+            "options.overwrite",
+            "options.only_shards",
+            "options.from_cluster",
+        ),
     ),
     "RestoreService/GetRestore": _READ,
     "RestoreService/ListRestores": _READ,

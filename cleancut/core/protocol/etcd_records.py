@@ -224,12 +224,14 @@ class ShardTask(Record, frozen=True):
 
 
 class EpochMember(Record, frozen=True):
-    """`member/<epoch>/<agent>`: a participant's session and its tasks."""
+    """`member/<epoch>/<agent>`: a participant's session and its tasks. `old`: of a restore that
+    overwrites a collection, the shards of it that are read once more before, and nothing else."""
 
     session: FencingToken
     tasks: tuple[ShardTask, ...] = ()
     assigned: bool = False
     nonce: str = ""
+    old: tuple[ShardTask, ...] = ()
 
 
 class Concern(Record, frozen=True):

@@ -122,7 +122,7 @@ def judge_takeover(ctl: Ctl, marks: StoreMarks) -> Takeover:
         return Takeover.CLOSE if (ctl.phase, marks.ended) in ends else Takeover.STOP
     if marks.begun and ctl.phase is Phase.PREPARE:
         return Takeover.STOP
-    if marks.published and ctl.phase is Phase.SEAL:
+    if marks.published and ctl.phase in {Phase.SEAL, Phase.STANDSTILL}:
         return Takeover.PUBLISH
     if marks.published and ctl.phase is not Phase.PUBLISH:
         return Takeover.STOP

@@ -174,7 +174,8 @@ class RestoreRequest(Record, frozen=True):
     `strict`: a sample search that answers otherwise undoes the restore. `accept_count`: a shard
     that holds more points than the backup says does not. `target`: the moment to which the backup
     is rolled forward; None: it is restored as it is. `from_store`: the name of the store that holds
-    the backup; "" for the main one. `quotas`: those of the backup are set again.
+    the backup; "" for the main one. `quotas`: those of the backup are set again. `overwrite`: the
+    one collection takes the place of the real one of its name, which is backed up before.
     """
 
     backup: Epoch
@@ -195,3 +196,4 @@ class RestoreRequest(Record, frozen=True):
     quotas: bool = False
     shards: tuple[ShardNumber, ...] = ()
     offline: bool = False
+    overwrite: bool = False

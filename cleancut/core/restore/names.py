@@ -1,7 +1,7 @@
 """Names of restored collections, and the names that block a restore.
 
-A collection never takes a name that is in use: only aliases are ever pointed elsewhere, and only on
-request. Pure.
+A collection never takes a name that is in use: aliases are pointed elsewhere, and a real collection
+is deleted for one, only on request. Pure.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from cleancut.core.cluster.restored_names import base_of
 from cleancut.core.format.manifest import CollectionEntry
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.errors import Invalid
-from cleancut.core.primitives.ids import check_collection_name
+from cleancut.core.primitives.ids import WITHOUT_CLUSTER, check_collection_name
 from cleancut.core.protocol.requests import RestoreRequest
+from cleancut.core.restore.overwrite import NO_UUID
 from cleancut.core.restore.target import Target
 
 UNKNOWN_ID = "ID"
@@ -27,7 +28,7 @@ _LONGEST_ID = "r-" + 16 * "0"
 class RestoreNames(Record, frozen=True):
     """See `PlannedCollection`; `warnings` are for people, `reason` forbids it."""
 
-    action: Literal["create", "beside", "replace"]
+    action: Literal["create", "beside", "replace", "overwrite"]
     created_as: str
     published_as: str
     aliases: tuple[str, ...] = ()
@@ -64,7 +65,9 @@ def names_of(
     found = {}
     for entry in entries:
         new = renames.get(entry.name, "")
-        if request.replace:
+        if request.overwrite:
+            found[entry.name] = _overwriting(entry, target, operation)
+        elif request.replace:
             found[entry.name] = _replacing(entry, new, target, operation)
         elif request.beside:
             found[entry.name] = _beside(entry, new, target, operation)
@@ -136,9 +139,8 @@ def _replacing(entry: CollectionEntry, new: str, target: Target, operation: str)
     )
     if is_real and not aliases:
         reason = reason or (
-            f"{base!r} is a real collection, which is never replaced, and no known alias could"
-            " point elsewhere instead; delete or rename it, have clients use an alias, or restore"
-            " with --beside and --rename"
+            f"{base!r} is a real collection, and no known alias could point elsewhere instead;"
+            " restore in its place with --overwrite, or with --beside and --rename"
         )
     names = RestoreNames(
         action="replace" if replaced else "beside",
@@ -155,6 +157,45 @@ def _replacing(entry: CollectionEntry, new: str, target: Target, operation: str)
         f"{base!r} is a real collection and stays: clients that use this name, and not"
         f" {_list(aliases)}, go on to see the old data",
     )
+
+
+def _overwriting(entry: CollectionEntry, target: Target, operation: str) -> RestoreNames:
+    """In the place of the real collection of its name, whose aliases move with it."""
+    name, created = entry.name, _suffixed(entry.name, operation)
+    own = tuple(alias for alias, to in target.aliases if to == name)
+    aliases = _united((name,), _united(own, entry.aliases))
+    others = [alias for alias in entry.aliases if alias not in own]
+    reason = (
+        _unusable(name, suffixed=True)
+        or _made_before(name, target, operation)
+        or _no_real(name, target)
+        or _aliases_taken(others, target)
+    )
+    names = RestoreNames(
+        action="overwrite",
+        created_as=created,
+        published_as=name,
+        aliases=aliases,
+        replaced=tuple((alias, name) for alias in own),
+        reason=reason,
+    )
+    return _warned(
+        names,
+        f"collection {name!r} is deleted once {created!r} is verified, and the alias {name!r}"
+        " points to that for good; in between, for less than a second, clients get 404. A backup of"
+        f" {name!r} alone is made before and held for 7 days. Keep writers away from it until the"
+        " restore is done: a write after that backup undoes the restore",
+    )
+
+
+def _no_real(name: str, target: Target) -> str:
+    if any(peer.peer_id == WITHOUT_CLUSTER for peer in target.peers):
+        return ": ".join(NO_UUID)
+    if name in target.collections:
+        return ""
+    if name in dict(target.aliases):
+        return f"{name!r} is an alias here, not a collection; use --replace"
+    return f"there is no collection {name!r} to overwrite; leave --overwrite out"
 
 
 def _suffixed(base: str, operation: str) -> str:
@@ -192,8 +233,8 @@ def _taken(name: str, target: Target) -> str:
         own = [alias for alias, to in target.aliases if to == name]
         move = f", or move its aliases ({_list(own)}) with --replace" if own else ""
         return (
-            f"a collection {name!r} exists; delete it first, or restore with --rename, or only"
-            f" the others with --collection{move}"
+            f"a collection {name!r} exists; restore in its place with --overwrite, or with"
+            f" --rename, or only the others with --collection{move}"
         )
     if name in aliases:
         return (

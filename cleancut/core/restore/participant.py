@@ -63,7 +63,15 @@ class RestoreParticipant(Participant):
     """One machine per session."""
 
     open_phases = frozenset(
-        {Phase.PREPARE, Phase.CREATE, Phase.RECOVER, Phase.COUNT, Phase.VERIFY, Phase.SEAL}
+        {
+            Phase.PREPARE,
+            Phase.CREATE,
+            Phase.RECOVER,
+            Phase.COUNT,
+            Phase.VERIFY,
+            Phase.SEAL,
+            Phase.STANDSTILL,
+        }
     )
 
     def forget(self) -> None:
@@ -79,6 +87,8 @@ class RestoreParticipant(Participant):
         self._tasks, epoch = member.tasks, self.ctl.epoch
         if self.ctl.phase is Phase.PREPARE:
             return [self.observe()] if member.session == self.session else []
+        if self.ctl.phase is Phase.STANDSTILL:
+            return [self.run(ReadNumbers(epoch, member.old))] if member.old else []
         if not self._tasks:
             return []
         match self.ctl.phase:

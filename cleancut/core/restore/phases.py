@@ -16,6 +16,7 @@ from cleancut.core.protocol.moment import REPLAY_BYTES_PER_S, ShardMoment
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.protocol.states import Phase, State
 from cleancut.core.protocol.votes import Members, Votes, with_tasks
+from cleancut.core.restore.overwrite import DrainOld
 
 TRANSITIONS: dict[tuple[Phase, Phase], str] = {
     (Phase.IDLE, Phase.PREPARE): "an operation gets its turn",
@@ -28,17 +29,21 @@ TRANSITIONS: dict[tuple[Phase, Phase], str] = {
     (Phase.VERIFY, Phase.SEAL): "all are counted and searched, drained again",
     (Phase.SEAL, Phase.VERIFY): "a peer restarted, its shards are counted again",
     (Phase.SEAL, Phase.PUBLISH): "all read again, no foreign writes, replicas are equal",
+    (Phase.SEAL, Phase.STANDSTILL): "as to PUBLISH; what is to be overwritten is drained",
+    (Phase.STANDSTILL, Phase.PUBLISH): "nothing was written to it since its own backup",
     (Phase.PUBLISH, Phase.IDLE): "aliases and settings are as they were",
     (Phase.PUBLISH, Phase.ABORT): "aliases or settings cannot be set: an operator is needed",
     (Phase.CREATE, Phase.ROLLBACK): "a failure, a bound or a cancel",
     (Phase.RECOVER, Phase.ROLLBACK): "a no, a bound or a cancel",
     (Phase.VERIFY, Phase.ROLLBACK): "a no, a bound or a cancel",
     (Phase.SEAL, Phase.ROLLBACK): "a no, a bound or a cancel",
+    (Phase.STANDSTILL, Phase.ROLLBACK): "it was written to, a new leader, a bound or a cancel",
     (Phase.ROLLBACK, Phase.ABORT): "what was made is dropped, or an operator is needed",
     (Phase.CREATE, Phase.ABORT): "etcd has gone back: an operator is needed",
     (Phase.RECOVER, Phase.ABORT): "etcd has gone back: an operator is needed",
     (Phase.VERIFY, Phase.ABORT): "etcd has gone back: an operator is needed",
     (Phase.SEAL, Phase.ABORT): "a foreign write, etcd has gone back, or it cannot be marked",
+    (Phase.STANDSTILL, Phase.ABORT): "etcd has gone back, or it cannot be marked",
 }
 """Every change of phase of a restore, with its cause; ARCHITECTURE's diagram is made from it."""
 
@@ -48,11 +53,12 @@ STATE_OF = {
     Phase.RECOVER: State.RECOVERING,
     Phase.VERIFY: State.VERIFYING,
     Phase.SEAL: State.VERIFYING,
+    Phase.STANDSTILL: State.VERIFYING,
     Phase.PUBLISH: State.PUBLISHING,
     Phase.ROLLBACK: State.ROLLING_BACK,
     Phase.IDLE: State.DONE,
 }
-UNDOABLE = frozenset({Phase.CREATE, Phase.RECOVER, Phase.VERIFY, Phase.SEAL})
+UNDOABLE = frozenset({Phase.CREATE, Phase.RECOVER, Phase.VERIFY, Phase.SEAL, Phase.STANDSTILL})
 ROUNDS = frozenset({Phase.VERIFY.value, Phase.SEAL.value})
 """Votes in these belong to one round of verification (`ready` = `Ctl.cut_at`)."""
 ATTEMPTS = 3
@@ -149,6 +155,7 @@ RestoreEffect = (
     | Create
     | Drain
     | Review
+    | DrainOld
     | MarkPublished
     | PublishRestore
     | RollBack

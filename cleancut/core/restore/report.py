@@ -19,6 +19,7 @@ from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId
 from cleancut.core.protocol.documents import AgentRestoreReport, Canary, RestoredShard
 from cleancut.core.protocol.moment import Moment
 from cleancut.core.protocol.requests import RestoreRequest
+from cleancut.core.restore.overwrite import OldData
 from cleancut.core.restore.plan import CollectionPlan, PlacementPlan
 
 Outcome = Literal["asked", "made", "refused"]
@@ -32,8 +33,8 @@ class RestoreDraft(Record, frozen=True):
     for the own; `store`: the name of the store with that catalog, "" for the main one. `strict`: a
     canary that answers otherwise undoes it. `accept_count`: more points than the group says do not.
     `moment`: to which logs are replayed; then `collections` are as they were at it, and nothing was
-    counted. `quotas`: what the cluster's quotas are to be; None leaves them. Order: `planned` as
-    `collections`."""
+    counted. `quotas`: what the cluster's quotas are to be; None leaves them. `old`: what it
+    overwrites, and where that is kept. Order: `planned` as `collections`."""
 
     epoch: Epoch
     operation: OperationId
@@ -50,6 +51,7 @@ class RestoreDraft(Record, frozen=True):
     moment: Moment | None = None
     store: str = ""
     quotas: dict[str, Any] | None = None
+    old: OldData | None = None
 
     @property
     def elsewhere(self) -> bool:

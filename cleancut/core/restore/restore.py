@@ -50,6 +50,13 @@ from cleancut.core.protocol.votes import (
     with_tasks,
     yes_of_all,
 )
+from cleancut.core.restore.overwrite import (
+    NOT_DECIDED,
+    NOT_IN_TIME,
+    DrainOld,
+    with_old,
+    written_since,
+)
 from cleancut.core.restore.phases import (
     ATTEMPTS,
     FOREIGN_WRITES,
@@ -90,6 +97,7 @@ class RestoreMachine(Attempt):
         """Drops the state that lives in memory only."""
         super().reset(now_s)
         self.rounds = 0
+        self.report = ""  # of an overwrite: what is published once the old data stands still
 
     def request(self) -> RestoreRequest:
         assert self.operation is not None
@@ -170,6 +178,8 @@ class RestoreMachine(Attempt):
                 return [self.run(Drain(self.ctl.epoch, self.ctl.draft, 1))]
             case Phase.SEAL:
                 return self._sealed(now_s)
+            case Phase.STANDSTILL:  # the report is not known here, and the drain is counted
+                return self.roll_back(NOT_DECIDED, now_s)
             case Phase.PUBLISH:
                 return [self.run(PublishRestore(self.ctl.epoch, self.ctl.draft))]
             case Phase.ROLLBACK:
@@ -208,6 +218,8 @@ class RestoreMachine(Attempt):
                 return self._drained_after(Phase.VERIFY, 2)
             case Phase.SEAL:
                 return self._sealed(now_s)
+            case Phase.STANDSTILL:
+                return self._old_read(now_s)
             case _:
                 return []
 
@@ -241,6 +253,33 @@ class RestoreMachine(Attempt):
         documents = documents_of(self.members, self.votes)
         return [self.run(Review(self.ctl.epoch, self.ctl.draft, documents))]
 
+    # An overwrite
+
+    def _reviewed(self, report: str) -> list[Command]:
+        """What is restored is whole: it is published, or what it overwrites is looked at before."""
+        if self.request().overwrite:
+            self.report = report
+            return [self.run(DrainOld(self.ctl.epoch, self.ctl.draft))]
+        return [self.run(MarkPublished(self.ctl.epoch, self.ctl.draft, report))]
+
+    def _old_drained(self, tasks: Any, now_s: float) -> list[Command]:
+        if lost := sorted(set(tasks) - set(self.members)):
+            return self.end(reported_by(lost[0], NOT_IN_TIME), now_s)
+        self.members = {
+            name: replace(member, old=tasks.get(name, ())) for name, member in self.members.items()
+        }
+        self.move(Phase.STANDSTILL, now_s)
+        written = Persist(self.ctl, self.operation, dict(self.members))
+        return [written, *self._old_read(now_s)]  # of no shard nothing has to be read
+
+    def _old_read(self, now_s: float) -> list[Command]:
+        old = with_old(self.members)
+        if self.busy or yes_of_all(Phase.STANDSTILL, old, self.votes) is None:
+            return []
+        if written := written_since(self.members, self.votes):
+            return self.roll_back(written, now_s)
+        return [self.run(MarkPublished(self.ctl.epoch, self.ctl.draft, self.report))]
+
     # Sessions and time
 
     def start_clocks(self, now_s: float) -> None:
@@ -267,14 +306,16 @@ class RestoreMachine(Attempt):
             effect, self.again = self.again, None
             return [self.run(effect)]
         timed = self.ctl.phase in UNDOABLE or self.ctl.phase is Phase.PREPARE
-        if not timed or isinstance(self.waiting, ReadMarks | Create | Review | MarkPublished):
+        bounded = ReadMarks | Create | Review | DrainOld | MarkPublished
+        if not timed or isinstance(self.waiting, bounded):
             return []  # its bound grows with the number of collections, so the shell sets it
         if isinstance(self.waiting, CheckRestore) and self.waiting.request.target is not None:
             return []  # it reads all entries that are to be replayed
         stalled = self.ctl.phase is Phase.RECOVER and now_s >= self.stalled_s
         if not stalled and now_s < self.deadline_s:
             return []
-        waited_for = with_tasks(self.members) or self.members
+        still = self.ctl.phase is Phase.STANDSTILL
+        waited_for = (with_old if still else with_tasks)(self.members) or self.members
         return self.end(overdue(self.ctl.phase, waited_for, self.votes), now_s)
 
     def _cancelled(self, now_s: float) -> list[Command]:
@@ -305,7 +346,9 @@ class RestoreMachine(Attempt):
             case Drain():
                 return self.move(Phase.SEAL, now_s)
             case Review():
-                return [self.run(MarkPublished(self.ctl.epoch, self.ctl.draft, event.result))]
+                return self._reviewed(event.result)
+            case DrainOld():
+                return self._old_drained(event.result, now_s)
             case MarkPublished():
                 return self._publish(event.result, now_s)
             case PublishRestore():
@@ -378,7 +421,7 @@ class RestoreMachine(Attempt):
                 return False
 
     def _unfinished(self, failure: Failure) -> Failure:
-        if self.ctl.phase in {Phase.SEAL, Phase.PUBLISH}:
+        if self.ctl.phase in {Phase.SEAL, Phase.STANDSTILL, Phase.PUBLISH}:
             message = f"all shards are restored and verified, but not published: {failure.message}"
         else:
             cause = self.ctl.failure.message if self.ctl.failure else "unknown"

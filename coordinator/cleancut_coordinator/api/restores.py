@@ -17,6 +17,7 @@ from cleancut.api.operations import is_over
 from cleancut.api.restores import (
     KeptCollection,
     MomentOptions,
+    OverwrittenCollection,
     PlannedCollection,
     PlannedPeer,
     PlannedReshard,
@@ -29,7 +30,7 @@ from cleancut.api.restores import (
 from cleancut.api.values import to_value
 from cleancut.core.archive.entries import parse_entry
 from cleancut.core.primitives.codec import decode
-from cleancut.core.primitives.errors import CleancutError, NotFound, Refused
+from cleancut.core.primitives.errors import CleancutError, Invalid, NotFound, Refused
 from cleancut.core.primitives.ids import (
     Epoch,
     OperationId,
@@ -45,11 +46,13 @@ from cleancut.core.protocol.requests import ReshardRequest, RestoreRequest, Shar
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind, Phase, State
 from cleancut.core.restore import plan as plans
 from cleancut.core.restore.names import created_as
+from cleancut.core.restore.overwrite import hold_label, kept_backup_of
 from cleancut.core.restore.report import RestoreReport
 from cleancut.core.restore.shard_numbers import ReshardAfter, reshards_after
 from cleancut.ports.coordination import Put
 from cleancut.repository.archive.moments import find_moment
 from cleancut.repository.catalog import LATEST, get_checked, load_group
+from cleancut.repository.holds import label_expiry
 from cleancut_coordinator.api.backups import BackupService
 from cleancut_coordinator.api.history import find_any, list_all
 from cleancut_coordinator.api.progress import read_behind, read_progress, wait_over, watch
@@ -88,8 +91,12 @@ class RestoreService:
             )
         known = await requests.recorded(self._context, request_id, OperationKind.RESTORE)
         request = await self._request(backup, options, plan_digest, known)
-        if plan_digest and known is None:
-            plans.check_agreed(await RestoreEffects(self._context).plan(request), plan_digest)
+        _check_confirmed(options)
+        if (plan_digest or request.overwrite) and known is None:
+            plan = await RestoreEffects(self._context).plan(request)
+            plans.check_agreed(plan, plan_digest)
+            if request.overwrite:
+                plans.check_plan(plan)  # else a backup would be made for nothing
         reshards = await self._reshards(request) if known is None else ()
         operation = await requests.record(
             self._context,
@@ -97,7 +104,8 @@ class RestoreService:
             OperationKind.RESTORE,
             request=request,
             request_id=request_id,
-            also=partial(self._followers, request, reshards),
+            also=partial(self._recorded_with, request, reshards),
+            after=kept_backup_of if request.overwrite else None,
         )
         leader.term.poke()
         return await self._shown_restore(operation)
@@ -111,9 +119,10 @@ class RestoreService:
         manifest = await load_group(store, paths, request.backup)
         return reshards_after(manifest, plans.choose(manifest, request), request)
 
-    def _followers(
+    def _recorded_with(
         self, request: RestoreRequest, reshards: Sequence[ReshardAfter], operation: Operation
     ) -> list[Put]:
+        """The backup that comes before the restore, and what follows it."""
         follow = [
             ReshardRequest(
                 collection=created_as(one.collection, request, operation.id),
@@ -122,9 +131,13 @@ class RestoreService:
             )
             for one in reshards
         ]
-        return requests.put_followers(
+        puts = requests.put_followers(
             self._context, operation, reshards=follow, rebalance=request.rebalance
         )
+        if request.overwrite:
+            (collection,) = request.collections
+            puts.append(requests.put_kept_backup(self._context, operation, collection))
+        return puts
 
     async def _request(
         self,
@@ -177,6 +190,7 @@ class RestoreService:
             from_store=options.from_store,
             quotas=options.quotas,
             offline=options.offline,
+            overwrite=options.overwrite,
         )
 
     async def _moment(
@@ -242,6 +256,8 @@ class RestoreService:
             shown = await self._with_reshards(shown)
         if not unread:
             shown = await self._of_store(shown, operation, request)
+        if request.overwrite and not unread:
+            shown = replace(shown, overwritten=await self._overwritten(operation, request))
         if operation.state in FINAL_STATES:
             return shown
         return replace(
@@ -249,6 +265,19 @@ class RestoreService:
             progress=await read_progress(self._context, operation.epoch, Phase.RECOVER),
             warnings=(*shown.warnings, *await read_behind(self._context, operation)),
         )
+
+    async def _overwritten(
+        self, operation: Operation, request: RestoreRequest
+    ) -> OverwrittenCollection:
+        """What it overwrites, and its backup as far as that can be read now."""
+        context, name = self._context, kept_backup_of(operation.id)
+        kept = OverwrittenCollection(collection=request.collections[0], backup_id=name)
+        with contextlib.suppress(CleancutError):
+            epoch = await self._backups.find_epoch(name, "")
+            label = hold_label(operation.id)
+            until = await label_expiry(context.store, context.paths, epoch, label)
+            kept = replace(kept, backup_epoch=epoch, held_until=until or None)
+        return kept
 
     async def _with_reshards(self, shown: Restore) -> Restore:
         """`shown`, with the reshards that follow, and what has become of them."""
@@ -307,6 +336,21 @@ class RestoreService:
             ),
             kept=tuple(to_value(KeptCollection, one) for one in kept),
             warnings=(*shown.warnings, *report.warnings),
+        )
+
+
+def _check_confirmed(options: RestoreOptions) -> None:
+    """Raises: Refused, unless the name of what is overwritten was repeated."""
+    if not options.overwrite:
+        if options.confirm:
+            raise Invalid("a name is confirmed only to overwrite it", "leave it out")
+        return
+    names = " ".join(sorted(set(options.collections)))
+    if options.confirm != names:
+        wrong = f", not {options.confirm!r}" if options.confirm else ""
+        raise Refused(
+            f"the collection is deleted, so its name has to be confirmed: {names!r}{wrong}",
+            f"read `cleancut restore plan`, then add `--confirm {shlex.quote(names)}`",
         )
 
 

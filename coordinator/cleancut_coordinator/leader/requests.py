@@ -10,8 +10,14 @@ from cleancut.core.primitives.codec import Record, decode, digest_of, encode
 from cleancut.core.primitives.errors import Fenced, Invalid, NotFound
 from cleancut.core.primitives.ids import FencingToken, OperationId, check_collection_name, numbered
 from cleancut.core.protocol.etcd_records import Operation
-from cleancut.core.protocol.requests import RebalanceRequest, ReshardRequest, check_attempts
+from cleancut.core.protocol.requests import (
+    BackupRequest,
+    RebalanceRequest,
+    ReshardRequest,
+    check_attempts,
+)
 from cleancut.core.protocol.states import OperationKind, State
+from cleancut.core.restore.overwrite import kept_backup_of
 from cleancut.ports.coordination import Modified, Put
 from cleancut.rpc.authentication import caller_name
 from cleancut_coordinator.context import CoordinatorContext
@@ -51,10 +57,11 @@ async def record(
     request: Record,
     request_id: str,
     also: Callable[[Operation], Sequence[Put]] | None = None,
+    after: Callable[[OperationId], OperationId] | None = None,
 ) -> Operation:
     """The operation for this request: a new one, or that of an equal earlier one.
 
-    `also`: what is written with a new one, or neither is.
+    `also`: what is written with a new one, or neither is. `after`: what has to be over before it.
     Raises: Invalid (the id was used with other content, or is malformed), Fenced.
     """
     if not request_id or len(request_id) > MAX_ID or not request_id.isprintable():
@@ -64,14 +71,16 @@ async def record(
     asked_before = await _find(context, request_id)
     if asked_before is not None:
         return await _same(context, asked_before, kind, fingerprint)
+    name = OperationId(f"{_PREFIX[kind]}-{context.token_hex(8)}")
     operation = Operation(
-        id=OperationId(f"{_PREFIX[kind]}-{context.token_hex(8)}"),
+        id=name,
         kind=kind,
         state=State.PENDING,
         request=encode(request).decode(),
         request_id=request_id.replace("/", "%2F"),
         created_at=format_now(context.clock),
         asked_by=caller_name(),
+        after=after(name) if after is not None else OperationId(""),
         nonce=context.token_hex(8),
     )
     asked = RequestRecord(operation=operation.id, fingerprint=fingerprint, nonce=operation.nonce)
@@ -136,6 +145,21 @@ def put_followers(
         after = RebalanceRequest(after=operation.id)
         follow(rebalance_after(operation.id), OperationKind.REBALANCE, after)
     return [Put(context.keys.operation(one.id), encode(one)) for one in made]
+
+
+def put_kept_backup(context: CoordinatorContext, restore: Operation, collection: str) -> Put:
+    """The backup of what this restore overwrites, which comes before it."""
+    request = BackupRequest(collections=(collection,), require_point_in_time=True)
+    backup = Operation(
+        id=kept_backup_of(restore.id),
+        kind=OperationKind.BACKUP,
+        state=State.PENDING,
+        request=encode(request).decode(),
+        created_at=restore.created_at,
+        asked_by=restore.asked_by,
+        nonce=context.token_hex(8),
+    )
+    return Put(context.keys.operation(backup.id), encode(backup))
 
 
 async def is_recorded(context: CoordinatorContext, request_id: str) -> bool:

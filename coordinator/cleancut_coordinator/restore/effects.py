@@ -19,6 +19,7 @@ from cleancut.core.protocol.etcd_records import Session, ShardTask
 from cleancut.core.protocol.high_water import ReadMarks
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.protocol.states import State
+from cleancut.core.restore.overwrite import DrainOld
 from cleancut.core.restore.phases import (
     CheckRestore,
     Create,
@@ -53,6 +54,7 @@ from cleancut_coordinator.leader.state import format_now
 from cleancut_coordinator.restore.create_collections import CollectionCreator, known_creations
 from cleancut_coordinator.restore.destination import AgentHost
 from cleancut_coordinator.restore.final_checks import check_canaries, observe_created
+from cleancut_coordinator.restore.overwrite import drain_old, find_old, hold_old, release_old
 from cleancut_coordinator.restore.publish import find_replaced, publish_restore
 from cleancut_coordinator.restore.repair_shards import (
     ShardRepairer,
@@ -102,6 +104,9 @@ class RestoreEffects:
                 return await self._drain(effect)
             case Review():
                 return await self._review(effect)
+            case DrainOld():
+                draft = await self._draft(effect.epoch, effect.draft)
+                return await self._bounded("DrainOld", _EFFECT_S, drain_old(self._context, draft))
             case MarkPublished():
                 return await put_published(self._context, effect.epoch, effect.report)
             case Create() | PublishRestore() | RollBack():
@@ -144,6 +149,8 @@ class RestoreEffects:
         plan = check_plan(make_plan(manifest, request, target, ctl.operation))
         check_agreed(plan, request.plan)
         draft = draft_of(manifest, plan, effect.epoch, ctl.operation, request=request)
+        if request.overwrite:
+            draft = replace(draft, old=await find_old(context, draft))
         if draft.elsewhere:
             await put_hold(context, draft)
             await load_group(store, source, request.backup)  # held before it was deleted
@@ -195,6 +202,7 @@ class RestoreEffects:
         match effect:
             case Create():
                 await put_begun(self._context, effect.epoch)
+                await hold_old(self._context, draft)
                 sessions = await read_sessions(self._context)
                 return await self._recreation(draft).create(_hosts(effect.members, sessions))
             case PublishRestore():
@@ -203,6 +211,7 @@ class RestoreEffects:
             case RollBack():
                 await check_undoable(self._context, effect.epoch)
                 await self._recreation(draft).undo()
+                await release_old(self._context, draft)
                 state = State.ROLLED_BACK
         await drop_hold(self._context, draft)
         await put_ended(self._context, effect.epoch, state)

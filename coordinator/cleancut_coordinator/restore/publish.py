@@ -15,6 +15,7 @@ from cleancut.qdrant.client import Qdrant
 from cleancut_coordinator.any_peer import ask_any, first_peer
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import check_phase
+from cleancut_coordinator.restore.overwrite import delete_old
 
 _APPLY_S = 15.0
 _POLL_S = 0.1
@@ -28,6 +29,7 @@ async def publish_restore(context: CoordinatorContext, draft: RestoreDraft) -> N
     if draft.repairs:
         return
     peer = await first_peer(context.peers)
+    await delete_old(context, draft)
     await _set_aliases(context, peer, draft)
     await _set_metadata(peer, draft)
     each = tuple(zip(draft.planned, draft.collections, strict=True))
@@ -50,6 +52,8 @@ async def find_replaced(
     """
     aliases = await ask_any(context.peers, lambda peer: peer.aliases())
     _check_aliases(draft, aliases)
+    if draft.old is not None:
+        return ()  # a backup has it, and not the cluster
     found = (await ask_any(context.peers, lambda peer: peer.telemetry())).collections
     kept: dict[str, list[str]] = {}
     for alias, name in (pair for planned in draft.planned for pair in planned.replaced):

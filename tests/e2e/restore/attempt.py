@@ -297,11 +297,16 @@ class Attempt:
 
     async def make_strict(self) -> None:
         """The attempt, as if it had been asked for with --strict."""
-        paths = Paths(CLUSTER)
-        path = paths.staged(EPOCH, self.draft)
-        draft = decode(RestoreDraft, await self.store.get(path), path)
-        strict = replace(draft, strict=True)
-        self.draft = await put_staged(self.store, paths, EPOCH, strict)
+        await self.change_draft(strict=True)
+
+    async def read_draft(self) -> RestoreDraft:
+        path = Paths(CLUSTER).staged(EPOCH, self.draft)
+        return decode(RestoreDraft, await self.store.get(path), path)
+
+    async def change_draft(self, **changes: Any) -> None:
+        """Another draft is staged, which the next effects are of."""
+        draft = replace(await self.read_draft(), **changes)
+        self.draft = await put_staged(self.store, Paths(CLUSTER), EPOCH, draft)
 
     async def review(self, tasks: list[ShardTask]) -> RestoreReport:
         """The report, after each task was verified by the agent beside its peer."""

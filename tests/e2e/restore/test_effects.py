@@ -286,7 +286,7 @@ def test_a_plan_with_an_blocker_touches_nothing(attempt: Attempt) -> None:
     async def body() -> None:
         vectors = {"size": 3, "distance": "Dot"}
         await attempt.clients[0].create_collection(NAME, {"vectors": vectors})
-        with pytest.raises(Refused, match="exists; delete it first"):
+        with pytest.raises(Refused, match="exists; restore in its place"):
             await attempt.begin()
 
     attempt.run(body())

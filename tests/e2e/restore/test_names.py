@@ -9,15 +9,19 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from cleancut.core.primitives.errors import Fenced, Refused
-from cleancut.core.primitives.ids import FencingToken, ShardId
+from cleancut.core.primitives.errors import Fenced, NotFound, Refused
+from cleancut.core.primitives.ids import FencingToken, OperationId, ShardId
 from cleancut.core.protocol.states import Phase
+from cleancut.core.restore.overwrite import OldData
 from cleancut.core.restore.plan import CollectionPlan
 from cleancut.core.restore.report import ReplacedCollection
 from cleancut.ports.coordination import Created, Put
+from cleancut.repository.holds import labels_of
+from cleancut_coordinator.maintenance.expiry import put_tombstone
 from cleancut_coordinator.restore.drop_replaced import drop_replaced, remaining_replaced
+from cleancut_coordinator.restore.overwrite import delete_old
 from cleancut_devcluster.launch.qdrant import PeerProcess
-from tests.e2e.restore.attempt import POINTS, Attempt
+from tests.e2e.restore.attempt import BACKUP, POINTS, Attempt
 
 NAME, OLD, NEW = "docs", "docs@old", "docs@r-1"
 OLD_POINTS = 7
@@ -263,5 +267,64 @@ def test_a_renamed_collection_is_made_under_the_new_name_only(attempt: Attempt) 
         await check_old(attempt)
         await attempt.undo()
         assert await attempt.clients[0].collections() == [NAME, OLD]
+
+    attempt.run(body())
+
+
+async def overwriting(attempt: Attempt) -> None:
+    """An attempt that has recovered all, and may delete the old `docs`."""
+    uuid = (await attempt.clients[0].telemetry()).collections[NAME].uuid
+    old = OldData(NAME, uuid or "", BACKUP, OperationId("b-1"), (), (), ())
+    await point(attempt, live=NAME)
+    over = replace(BESIDE, action="overwrite", published_as=NAME, aliases=(NAME, "live"))
+    await attempt.begin_as(replace(over, replaced=(("live", NAME),)))
+    await attempt.recover(await attempt.create())
+    await attempt.change_draft(old=old)
+
+
+def test_an_overwrite_goes_on_after_its_deletion(attempt: Attempt) -> None:
+    """A leader that finds the old collection deleted makes the alias; a repeat changes nothing."""
+
+    async def body() -> None:
+        await overwriting(attempt)
+        await attempt.move(Phase.PUBLISH)
+        draft = await attempt.read_draft()
+        await delete_old(attempt.context, draft)
+        assert await attempt.clients[0].aliases() == {"live": NEW, "other": OLD}
+        for _ in range(2):
+            await attempt.reveal()
+            for client in attempt.clients:
+                assert await client.aliases() == {NAME: NEW, "live": NEW, "other": OLD}
+        assert await attempt.clients[0].collections() == [OLD, NEW]
+        assert await attempt.count(NEW) == POINTS
+        labels = await labels_of(attempt.store, attempt.context.paths, BACKUP, 0.0)
+        assert labels == ("overwrite-r-1",)
+
+    attempt.run(body())
+
+
+def test_what_a_client_creates_again_is_not_deleted(attempt: Attempt) -> None:
+    """Just then: the message names where both the new and the old data are."""
+
+    async def body() -> None:
+        await overwriting(attempt)
+        await attempt.clients[0].delete_collection(NAME)
+        vectors = {"size": 64, "distance": "Dot"}
+        await attempt.clients[0].create_collection(NAME, {"vectors": vectors, "shard_number": 2})
+        await attempt.upsert(NAME, range(OLD_POINTS))
+        with pytest.raises(Refused, match=f"in '{NEW}', and the old data in backup 1"):
+            await attempt.reveal()
+        await check_old(attempt)
+
+    attempt.run(body())
+
+
+def test_without_its_backup_the_old_collection_stays(attempt: Attempt) -> None:
+    async def body() -> None:
+        await overwriting(attempt)
+        await put_tombstone(attempt.context, BACKUP, "by hand")
+        with pytest.raises(NotFound):
+            await attempt.reveal()
+        await check_old(attempt)
 
     attempt.run(body())

@@ -53,7 +53,7 @@ def test_the_id_of_an_earlier_restore_is_no_part_of_the_name() -> None:
 @pytest.mark.parametrize(
     ("there", "words"),
     [
-        ({"collections": ("docs",)}, "'docs' exists; delete it first"),
+        ({"collections": ("docs",)}, "'docs' exists; restore in its place"),
         ({"collections": ("docs",), "aliases": (("live", "docs"),)}, "('live') with --replace"),
         ({"aliases": (("docs", "x"),)}, "restore with --replace"),
         ({"aliases": (("live", "x"),)}, "'live' points to 'x' here"),
@@ -128,7 +128,7 @@ def test_a_real_collection_is_never_replaced() -> None:
     assert (planned.published_as, planned.aliases) == ("live", ("live",))
     assert planned.replaced == (("live", "docs"),)
     assert any("go on to see the old data" in told for told in plan.warnings)
-    assert "never replaced" in _reason(_plan(there=there, replace=True))
+    assert "is a real collection, and no known alias" in _reason(_plan(there=there, replace=True))
     taken = {"collections": ("live", "docs")}
     entry = collection(aliases=("live",))
     assert "name of a collection" in _reason(_plan(entry, there=taken, replace=True))

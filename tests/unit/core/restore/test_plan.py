@@ -47,7 +47,7 @@ def test_a_free_name_is_created_under_itself() -> None:
 @pytest.mark.parametrize(
     ("entry", "there", "words"),
     [
-        (collection(), {"collections": ("docs",)}, "exists; delete it first"),
+        (collection(), {"collections": ("docs",)}, "exists; restore in its place"),
         (collection(), {"aliases": (("docs", "other"),)}, "is an alias of 'other'"),
         (collection(".."), {}, "stop Qdrant's consensus"),
         (collection("x" * 207), {}, "bytes"),
