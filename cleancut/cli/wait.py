@@ -18,7 +18,7 @@ from cleancut.cli.exit_codes import (
     report_parts,
     say,
 )
-from cleancut.cli.render.output import emit
+from cleancut.cli.render.output import TABLES, emit
 from cleancut.cli.settings import Settings
 from cleancut.core.primitives.errors import CleancutError, Invalid, TimedOut
 from cleancut.core.protocol.states import State
@@ -92,16 +92,23 @@ def run_job(settings: Settings, job: Job[Op]) -> Exit:
         return _interrupted(job)
     assert job.last is not None
     if job.shown and not _streams(settings, job):
-        _show(settings, job.noun, job.last)
+        _show(settings, job.noun, job.last, waited=job.wait)
     if job.unread:
         return Exit.TIMED_OUT
     return _conclude(job.noun, job.last, job.timeout_s) if job.wait else Exit.OK
 
 
-def _show(settings: Settings, noun: str, last: Op) -> None:
-    """Writes it to stdout. Trouble there changes nothing about how the operation ended."""
+def _show(settings: Settings, noun: str, last: Op, *, waited: bool) -> None:
+    """Writes it to stdout. Trouble there changes nothing about how the operation ended. A table
+    leaves out why it failed: that is the error on stderr, and both go to one terminal."""
+    from msgspec.structs import replace
+
+    from cleancut.api.operations import is_over
     from cleancut.cli.render.progress import headline
 
+    told = waited and is_over(last) and exit_of_operation(last) is not Exit.OK
+    if told and settings.output in TABLES:
+        last = replace(last, error=None)
     try:
         emit(settings.output, noun, last)
     except CleancutError as error:

@@ -38,6 +38,7 @@ from cleancut.core.protocol.states import State
 
 if TYPE_CHECKING:
     from cleancut.api.backups import Backup
+    from cleancut.client.client import Client
 
 
 @click.group(cls=Noun, name="backup")
@@ -162,10 +163,14 @@ def drill(
 @timeout_option
 @click.pass_context
 def watch(context: click.Context, /, backup_id: str, timeout_s: float) -> Exit:
-    """Wait until a backup ends."""
+    """Wait until a backup ends; `latest` is the newest one that is under way, if there is one."""
+
+    async def look(client: Client) -> Backup:
+        return await client.get_backup(await _under_way(client, backup_id))
+
     job: Job[Backup] = Job(
         "backup",
-        start=lambda client: client.get_backup(backup_id),
+        start=look,
         watch=lambda client, name: client.watch_backup(name),
         timeout_s=timeout_s,
     )
@@ -176,10 +181,23 @@ def watch(context: click.Context, /, backup_id: str, timeout_s: float) -> Exit:
 @backup_argument
 @click.pass_context
 def cancel(context: click.Context, /, backup_id: str) -> Exit:
-    """Cancel an unfinished backup; nothing of it becomes visible."""
+    """Cancel an unfinished backup, `latest` the newest of them; nothing of it becomes visible."""
+
+    async def end(client: Client) -> Backup:
+        return await client.cancel_backup(await _under_way(client, backup_id))
+
     settings = settings_of(context)
-    asked = ask(settings, lambda client: client.cancel_backup(backup_id))
-    return conclude_cancel(settings, "backup", asked, f"backup watch {backup_id}")
+    asked = ask(settings, end)
+    return conclude_cancel(settings, "backup", asked, f"backup watch {asked.id}")
+
+
+async def _under_way(client: Client, backup_id: str) -> str:
+    """For "latest" the newest backup that has not ended, if there is one: all else that is called
+    so is committed."""
+    from cleancut.api.operations import is_over
+
+    newest = (await client.list_backups(1)).backups if backup_id == "latest" else ()
+    return newest[0].id if newest and not is_over(newest[0]) else backup_id
 
 
 @backup.command()

@@ -9,7 +9,7 @@ import click
 
 from cleancut.cli.exit_codes import say
 from cleancut.cli.options import TIME, completed, limit_option
-from cleancut.cli.render.output import emit_many
+from cleancut.cli.render.output import TABLES, emit_many
 from cleancut.cli.settings import Settings, Verb, settings_of
 from cleancut.core.primitives.labels import has_labels
 from cleancut.core.primitives.timestamps import parse_time
@@ -107,6 +107,9 @@ def list_(
         say(f"only the newest {len(found)} backups were looked at")
     elif len(chosen) > limit:
         say(f"only {limit} of {len(chosen)} are shown; use --limit to show more")
+    if found and not chosen and settings.output in TABLES:
+        say(f"none of the {len(found)} backups fits; without filters and with --all all are shown")
+        return
     emit_many(settings.output, "backups", chosen[:limit])
 
 

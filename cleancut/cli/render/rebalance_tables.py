@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
+from rich.text import Text
 
 from cleancut.api.rebalances import BalancedPeer, BalanceStep, Rebalance, RebalancePlan
 from cleancut.api.state_words import state_of, step_of
@@ -44,6 +45,8 @@ def rebalance(value: Rebalance) -> RenderableType:
 
 
 def rebalance_list(values: Sequence[Rebalance]) -> RenderableType:
+    if not values:
+        return Text("no rebalances: `cleancut rebalance plan` shows one")
     now_s = time.time()
     return Columns(
         ("ID", "STATE", "AGE", "TOOK", "STEPS", "AFTER", "CREATED AT"),

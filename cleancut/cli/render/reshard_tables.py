@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
+from rich.text import Text
 
 from cleancut.api.reshards import Reshard, ReshardPlan, ReshardStep
 from cleancut.api.state_words import state_of, step_of
@@ -46,6 +47,8 @@ def reshard(value: Reshard) -> RenderableType:
 
 
 def reshard_list(values: Sequence[Reshard]) -> RenderableType:
+    if not values:
+        return Text("no reshards: `cleancut reshard plan COLLECTION --shards N` shows one")
     now_s = time.time()
     return Columns(
         ("ID", "STATE", "AGE", "TOOK", "COLLECTION", "KEY", "SHARDS", "CREATED AT"),

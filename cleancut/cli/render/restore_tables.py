@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
+from rich.text import Text
 
 from cleancut.api.restores import PlannedReshard, Restore, RestoredMoment, RestorePlan
 from cleancut.api.state_words import state_of, step_of
@@ -16,6 +17,8 @@ from cleancut.core.protocol.states import State
 
 
 def restore_list(restores: Sequence[Restore]) -> RenderableType:
+    if not restores:
+        return Text("no restores: `cleancut restore plan latest` shows one")
     now_s = time.time()
     return Columns(
         ("ID", "BACKUP", "STATE", "AGE", "TOOK", "COLLECTIONS", "CREATED AT"),

@@ -16,6 +16,7 @@ from cleancut.api.garbage import GarbageCollection
 from cleancut.api.interface import PageRequest
 from cleancut.api.operations import is_over
 from cleancut.api.repairs import Repair
+from cleancut.api.state_words import state_of, title_of
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import Corrupt, Invalid, NotFound, Refused, from_reason
@@ -208,7 +209,7 @@ class BackupService:
         term = self._leading().term
         backup = await self._held(name)
         if backup.state in {*IN_CATALOG, State.SEEDED}:
-            already = f"backup {name} is already {backup.state.lower()}"
+            already = f"backup {title_of(backup)} is {state_of(backup)} already"
             raise Refused(already, "nothing is left to cancel")
         if not is_over(backup):
             operation = await requests.load(self._context, backup.id, *BACKUP_KINDS)
@@ -227,9 +228,7 @@ class BackupService:
             where = context.stores[from_store].rule.url if from_store else context.store_url
             paths = Paths(await find_cluster(store, source or context.paths.cluster, where))
             return (await find_group(store, paths, backup)).epoch
-        found = await self._held(backup)
-        if found.state not in IN_CATALOG:
-            raise Refused(f"backup {backup} is {found.state}, not committed", _hint_for(found))
+        found = await self._committed(backup)
         if found.state is State.CORRUPT and found.error is not None:
             raise from_reason(found.error.reason)(found.error.message, found.error.hint)
         return Epoch(found.epoch)
@@ -282,7 +281,7 @@ class BackupService:
         if backup.state is State.DELETED:
             raise NotFound(f"backup {name} was deleted", "see `cleancut backup list`")
         if backup.state not in IN_CATALOG:
-            raise Refused(f"backup {name} is {backup.state}, not committed", _hint_for(backup))
+            raise Refused(f"backup {name} is {state_of(backup)}", _hint_for(backup))
         return backup
 
     async def collect_garbage(self, *, dry_run: bool, confirmed: bool) -> GarbageCollection:

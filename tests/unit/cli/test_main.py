@@ -201,6 +201,43 @@ def test_a_failed_backup_is_printed_whole_and_exits_by_its_reason(reason: str, c
     run(scenario())
 
 
+def test_latest_is_what_is_under_way_to_those_who_wait_for_it_or_end_it() -> None:
+    """Else the one before would be watched, which has long ended, and nothing be cancelled."""
+
+    async def scenario() -> None:
+        operations = MemoryApi()
+        async with serve_api(operations.api, LOOPBACK) as address:
+            server = ("--coordinator", address, "backup")
+            await cleancut(*server, "create")
+            operations.ending = Ending(hold_at=State.UPLOADING)
+            await cleancut(*server, "create", "--no-wait")
+            watched = await cleancut(*server, "watch", "latest", "--timeout", "0.3")
+            ended = await cleancut(*server, "cancel", "latest", "-o", "name")
+            again = await cleancut(*server, "watch", "bk-1")
+        assert "#2: running" in watched.err
+        assert (ended.code, ended.out) == (Exit.OK, "bk-2\n")
+        assert again.code == Exit.OK
+
+    run(scenario())
+
+
+def test_a_failure_is_shown_once() -> None:
+    """The table and the error go to one terminal."""
+    error = OperationError(reason="REFUSED", message="it failed so", hint="do that")
+
+    async def scenario() -> None:
+        operations = MemoryApi(ending=Ending(State.ABORTED, error))
+        async with serve_api(operations.api, LOOPBACK) as address:
+            ran = await cleancut("--coordinator", address, "backup", "create")
+            shown = await cleancut("--coordinator", address, "backup", "show", "1")
+        assert "aborted" in ran.out
+        assert "it failed so" not in ran.out
+        assert ran.err.count("it failed so") == ran.err.count("do that") == 1
+        assert "it failed so" in shown.out
+
+    run(scenario())
+
+
 def test_a_restore_that_needs_a_person_exits_5() -> None:
     error = OperationError(reason="FAILED", message="a peer is gone for good")
 
@@ -442,5 +479,8 @@ def test_lists_are_chosen_and_sorted_and_hide_what_is_deleted() -> None:
             assert (await cleancut(*listed, "--state", "deleting")).out == "bk-1\n"
             assert (await cleancut(*listed, "--all", "--sort", "number")).out == "bk-2\nbk-1\n"
             assert (await cleancut(*listed, "--collection", "none-has-it")).out == ""
+            none = await cleancut(*listed[:-2], "--collection", "none-has-it")
+            assert (none.code, none.out) == (Exit.OK, "")
+            assert "none of the 2 backups fits" in none.err
 
     run(scenario())

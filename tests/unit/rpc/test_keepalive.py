@@ -6,6 +6,7 @@ import asyncio
 import struct
 from pathlib import Path
 
+import grpc
 import pytest
 from grpc._cython import cygrpc
 
@@ -74,3 +75,25 @@ def test_clients_ping_less_often_than_servers_allow() -> None:
     client_ms = dict(rpc_channel.OPTIONS)["grpc.keepalive_time_ms"]
     server = dict(Listen("127.0.0.1:0").options())
     assert client_ms > server["grpc.http2.min_ping_interval_without_data_ms"]
+
+
+@pytest.mark.parametrize("options", [etcd_channels.OPTIONS, rpc_channel.OPTIONS], ids="er")
+def test_a_proxy_in_the_environment_diverts_no_call(
+    options: tuple[tuple[str, object], ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is for the store: etcd and coordinators are reached directly."""
+    for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+
+    async def body() -> None:
+        server = grpc.aio.server()
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        try:
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
+                async with asyncio.timeout(10):
+                    await channel.channel_ready()
+        finally:
+            await server.stop(None)
+
+    asyncio.run(body())

@@ -17,6 +17,8 @@ from cleancut.api.values import AgentProgress, OperationError
 from cleancut.cli.render.backup_tables import LIST_DROPPED, backup_list
 from cleancut.cli.render.grids import print_table
 from cleancut.cli.render.progress_lines import agent_line
+from cleancut.cli.render.rebalance_tables import rebalance_list
+from cleancut.cli.render.reshard_tables import reshard_list
 from cleancut.cli.render.restore_tables import restore_list
 from cleancut.cli.render.schedule_tables import schedule_list
 from cleancut.core.protocol.evidence import Consistency
@@ -86,6 +88,19 @@ def test_a_list_of_schedules_says_what_became_of_the_last_one() -> None:
 
 def test_an_empty_list_says_how_to_make_a_backup() -> None:
     assert "cleancut backup create" in "".join(lines(backup_list([]), 80))
+
+
+@pytest.mark.parametrize(
+    ("table", "command"),
+    [
+        (restore_list([]), "cleancut restore plan latest"),
+        (rebalance_list([]), "cleancut rebalance plan"),
+        (reshard_list([]), "cleancut reshard plan"),
+        (schedule_list([]), "settings"),
+    ],
+)
+def test_every_empty_list_says_what_comes_next(table: object, command: str) -> None:
+    assert command in "".join(lines(table, 80))
 
 
 def test_a_list_of_backups_fits_into_80_columns() -> None:

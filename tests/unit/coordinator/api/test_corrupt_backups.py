@@ -11,17 +11,21 @@ import pytest
 
 from cleancut.api.interface import PageRequest
 from cleancut.api.restores import Restore, RestoreOptions
+from cleancut.core.maintenance.garbage import Tombstone
 from cleancut.core.maintenance.retention import Policy, Retention
+from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import Corrupt, NotFound
-from cleancut.core.primitives.ids import Epoch
+from cleancut.core.primitives.ids import Epoch, OperationId
 from cleancut.core.protocol.etcd_records import Operation
+from cleancut.core.protocol.requests import BackupRequest
 from cleancut.core.protocol.states import OperationKind, State
+from cleancut.ports.coordination import Put
 from cleancut_coordinator.api.backups import BackupService
 from cleancut_coordinator.api.restores import RestoreService
 from cleancut_coordinator.leader.cluster_id import establish
 from cleancut_coordinator.leader.requests import load_all
 from cleancut_coordinator.leadership import Leadership
-from tests.unit.coordinator.maintenance.test_gc_stops import PATHS, World
+from tests.unit.coordinator.maintenance.test_gc_stops import KEYS, PATHS, World
 
 BROKEN = Epoch(2)
 ALL = PageRequest(50)
@@ -66,6 +70,22 @@ def test_it_can_be_deleted() -> None:
     assert states(world) == {3: State.COMMITTED, 1: State.COMMITTED}
     with pytest.raises(NotFound):
         world.run(world.service.get_backup(str(BROKEN)))
+
+
+def test_a_restore_of_a_deleted_backup_says_that_it_was_deleted() -> None:
+    """In words of people, and as a deletion of it does; also while etcd remembers the backup."""
+    world, ident = Broken(), OperationId("b-1")
+    world.store.objects[PATHS.tombstone(Epoch(1))] = encode(Tombstone(deleted_at="", why=""))
+    known = Operation(
+        id=ident,
+        kind=OperationKind.BACKUP,
+        state=State.COMMITTED,
+        request=encode(BackupRequest()).decode(),
+        epoch=Epoch(1),
+    )
+    world.run(world.etcd.txn([], [Put(KEYS.operation(ident), encode(known))]))
+    with pytest.raises(NotFound, match="backup 1 was deleted"):
+        world.run(world.service.find_epoch("1", ""))
 
 
 def test_it_does_not_stop_retention() -> None:
