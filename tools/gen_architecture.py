@@ -17,7 +17,7 @@ from cleancut.core.restore import phases as restore_phases
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "ARCHITECTURE.md"
 MACHINES = ROOT / "docs/reference/state-machines.md"
-FOLDERS = ("cleancut", "agent", "coordinator", "solo", "devcluster")
+FOLDERS = ("cleancut", "agent", "coordinator", "solo", "operator", "devcluster")
 GENERATED = ("cleancut/v1/", "cleancut/etcd/pb/")
 CLOSED = ("devcluster/cleancut_devcluster/", "cleancut/repository/")
 """Packages whose inner ones are left out: their own line says what they hold."""

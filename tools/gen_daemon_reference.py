@@ -21,6 +21,7 @@ from cleancut.core.protocol.fence import FenceRule
 from cleancut.daemon_settings import ENV_PREFIX
 from cleancut_agent.main import cli as agent
 from cleancut_coordinator.main import cli as coordinator
+from cleancut_operator.main import cli as operator
 from cleancut_solo.main import cli as solo
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
@@ -183,6 +184,7 @@ def _type(kind: Any) -> str:
 PAGES: Mapping[str, Callable[[], str]] = {
     "agent.md": lambda: flags(agent, "cleancut-agent"),
     "coordinator.md": lambda: flags(coordinator, "cleancut-coordinator"),
+    "operator.md": lambda: flags(operator, "cleancut-operator"),
     "settings.md": settings,
     "solo.md": lambda: flags(solo, "cleancut solo"),
 }

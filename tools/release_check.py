@@ -104,7 +104,10 @@ def wheel() -> str:
     foreign = sorted(top for top in tops if not top.startswith("cleancut"))
     if foreign:
         raise Failed(f"top-level names of other packages: {foreign}")
-    folders = ("", *(f"{name}/" for name in ("agent", "coordinator", "devcluster", "solo")))
+    folders = (
+        "",
+        *(f"{name}/" for name in ("agent", "coordinator", "devcluster", "operator", "solo")),
+    )
     wanted = {
         path.removeprefix(folder)
         for path in tracked()

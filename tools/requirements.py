@@ -39,7 +39,9 @@ def requirements(without: set[str], extras: list[str]) -> list[str]:
 
 def pins() -> list[str]:
     """`name==version` of all that images have (`requirements` and extras), as installed here."""
-    waiting = [name_of(one) for one in requirements(set(), ["azure", "data", "drill", "gcs"])]
+    waiting = [
+        name_of(one) for one in requirements(set(), ["azure", "data", "drill", "gcs", "operator"])
+    ]
     seen: dict[str, str] = {}
     while waiting:
         name = waiting.pop()

@@ -12,6 +12,7 @@ import click
 
 import cleancut_agent.main
 import cleancut_coordinator.main
+import cleancut_operator.main
 from cleancut.cli.settings import parse_size
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.daemon_settings import (
@@ -21,13 +22,16 @@ from cleancut.daemon_settings import (
     read_schedules,
     read_stores,
 )
-from cleancut.runtime.addresses import parse_address
+from cleancut.runtime.addresses import parse_address, parse_addresses
 from cleancut.store.urls import parse_store_url
 from cleancut_coordinator.api.listen import read_roles
 from tests.chart.checks import called, pods
 from tests.chart.rendering import Object
 
-PROGRAMS = {"cleancut-agent": cleancut_agent.main.cli, "coordinator": cleancut_coordinator.main.cli}
+PROGRAMS = {
+    "cleancut-agent": cleancut_agent.main.cli,
+    "coordinator": cleancut_coordinator.main.cli,
+}
 """By the name of the container."""
 LEAST_READY_S = 20
 STANDING_IN = {"POD_NAME": "pod-0", "POD_IP": "10.0.0.1"}
@@ -37,6 +41,11 @@ def program_faults(found: list[Object]) -> Iterator[str]:
     """Flags and settings that the programs do not know or take."""
     maps = {one["metadata"]["name"]: one["data"] for one in found if one["kind"] == "ConfigMap"}
     for one, _, spec in pods(found):
+        for container in spec["containers"]:
+            if container["name"] == "operator":
+                yield from (
+                    f"{called(one)} operator: {text}" for text in _operator_faults(container)
+                )
         settings = [
             maps.get(volume["configMap"]["name"], {}).get("settings.toml", "")
             for volume in spec.get("volumes", [])
@@ -76,6 +85,22 @@ def parse(container: Object, settings: str) -> dict[str, Any]:
             parse_address(context.params["http"])
             parse_store_url(context.params["store"])
             return dict(context.params)
+
+
+def _operator_faults(container: Object) -> Iterator[str]:
+    """Its arguments and its environment, each variable as the flag of its name."""
+    program = cleancut_operator.main.cli
+    given = [(one["name"], one["value"]) for one in container["env"]]
+    flags = {name.removeprefix("CLEANCUT_").lower().replace("_", "-"): v for name, v in given}
+    args = [*container["args"], *(f"--{flag}={value}" for flag, value in flags.items())]
+    if container["command"] != ["cleancut-operator"]:
+        yield f"runs {container['command']}"
+    try:
+        with program.make_context("operator", args) as context:
+            parse_address(context.params["http"])
+            parse_addresses(context.params["coordinator"])
+    except (click.ClickException, CleancutError) as error:
+        yield str(error)
 
 
 def _filled(arg: str) -> str:

@@ -59,7 +59,10 @@ def test_all_that_is_copied_is_let_in_and_nothing_else_is(name: str) -> None:
             "Dockerfile.agent",
             "import cleancut_agent.main, cleancut.store.s3, cleancut.store.file",
         ),
-        ("Dockerfile.coordinator", "import cleancut_solo.main, cleancut.cli.main"),
+        (
+            "Dockerfile.coordinator",
+            "import cleancut_solo.main, cleancut_operator.main, cleancut.cli.main",
+        ),
     ],
 )
 def test_programs_do_without_what_their_image_leaves_out(name: str, imports: str) -> None:
@@ -69,7 +72,12 @@ def test_programs_do_without_what_their_image_leaves_out(name: str, imports: str
     demo = ["qdrant_client", "numpy"]
     blocked = [*demo, *(modules[package] for package in left_out)]
     others = {
-        "Dockerfile.agent": ["cleancut_coordinator", "cleancut_devcluster", "cleancut_solo"],
+        "Dockerfile.agent": [
+            "cleancut_coordinator",
+            "cleancut_devcluster",
+            "cleancut_operator",
+            "cleancut_solo",
+        ],
         "Dockerfile.coordinator": [],
     }
     program = BLOCKED.format(blocked=[*blocked, *others[name]], imports=imports)

@@ -20,7 +20,7 @@ INHIBITS = "charts/cleancut/files/inhibit.yaml"
 PARTS = ("source_matchers", "target_matchers")
 SECTIONS = ["Meaning", "Impact", "Diagnosis", "Fix", "Silence"]
 NAMES = {metric.name for metrics in programs().values() for metric in metrics}
-METRIC = re.compile(r"cleancut_(?!(?:agent|coordinator|devcluster|solo)\b)[a-z_]*[a-z]")
+METRIC = re.compile(r"cleancut_(?!(?:agent|coordinator|devcluster|operator|solo)\b)[a-z_]*[a-z]")
 
 
 def rules() -> list[dict[str, Any]]:

@@ -18,7 +18,8 @@ BANNED = re.compile(
     re.IGNORECASE,
 )
 DIALECT = re.compile(
-    r"(?<!--)\b(?:beside\b(?! \|)|somebody|anybody|whatever|lets? go|letting go|heal(?:s|ed|ing)?"
+    r"(?<!--)(?<!self\.)\b(?:beside\b(?! \||:)|somebody|anybody|whatever|lets? go"
+    r"|letting go|heal(?:s|ed|ing)?"
     r"|cures?|doomed|sweeps?|swept|obstacles?|ledger|quiet|grades?|thief)\b",
     re.IGNORECASE,
 )

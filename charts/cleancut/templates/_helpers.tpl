@@ -113,6 +113,9 @@ AWS_SHARED_CREDENTIALS_FILE
 {{- if and .Values.api.tokensSecret (not (include "cleancut.exposed" .)) }}
 {{- fail "api.tokensSecret: without api.tlsSecret the API is on loopback alone, and needs no tokens" }}
 {{- end }}
+{{- if and .Values.operator.enabled (not (include "cleancut.exposed" .)) }}
+{{- fail "operator.enabled: without api.tlsSecret the API is on loopback alone, where the operator cannot reach it" }}
+{{- end }}
 {{- if and (eq .Values.api.clientCertificates "none") (not (and .Values.api.tlsSecret .Values.api.tokensSecret)) }}
 {{- fail "api.clientCertificates: `none` needs api.tlsSecret and api.tokensSecret, else every caller is an admin" }}
 {{- end }}

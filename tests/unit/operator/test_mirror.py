@@ -1,0 +1,166 @@
+"""Objects followed to their ends, against the API of a coordinator in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from msgspec import structs
+
+from cleancut.client.client import Client
+from cleancut.core.protocol.states import State
+from cleancut.rpc.server import Listen
+from cleancut.runtime.clock import SystemClock
+from cleancut.runtime.log import configure_logging
+from cleancut.testing.memory_api import MemoryApi
+from cleancut_coordinator.api.servicers import serve_api
+from cleancut_operator.decisions import Told
+from cleancut_operator.mirror import Mirror
+from cleancut_operator.resources import FINALIZER, Kind, Seen
+from tests.support.api_callers import run
+from tests.support.memory_kube import MemoryKube, new_object
+
+
+@dataclass
+class Scene:
+    api: MemoryApi
+    kube: MemoryKube
+    mirror: Mirror
+    group: asyncio.TaskGroup
+    told: list[Told]
+
+    def look(self) -> None:
+        """The watch shows the object as it is."""
+        self.mirror.see(self.kube.now, self.group)
+
+    async def wait(self, state: str) -> Seen:
+        return await self.kube.wait(lambda seen: seen.status.get("state") == state)
+
+    def end_backup(self, state: State) -> None:
+        for name, backup in self.api.backups.items():
+            self.api.backups[name] = structs.replace(backup, state=state)
+
+
+@asynccontextmanager
+async def scene(
+    kind: Kind, spec: dict[str, Any], api: MemoryApi | None = None, **status: Any
+) -> AsyncIterator[Scene]:
+    """One object, whose uid is its kind."""
+    api = api or MemoryApi()
+    kube = MemoryKube(replace(new_object(kind, spec, uid=kind), status=status))
+    told: list[Told] = []
+    async with (
+        serve_api(api.api, Listen("127.0.0.1:0", grace_s=0.0)) as address,
+        Client([address]) as client,
+        asyncio.TaskGroup() as group,
+    ):
+        mirror = Mirror(
+            client,
+            kube,
+            SystemClock(),
+            tell=lambda _, one: told.append(one),
+            log=configure_logging("error", "operator"),
+        )
+        yield Scene(api, kube, mirror, group, told)
+        mirror.close()
+
+
+def test_a_backup_is_made_once_and_followed_to_its_end() -> None:
+    """A second operator, which begins in the middle, goes on with the same backup."""
+
+    async def body() -> None:
+        async with scene(Kind.BACKUP, {"collections": ["docs"]}) as one:
+            one.look()
+            await one.wait("running")
+            one.mirror.close()  # this one ends
+            one.end_backup(State.COMMITTED)
+            one.look()
+            seen = await one.wait("ok")
+            (made,) = one.api.backups.values()
+            assert made.collections == ("docs",)
+            assert seen.status["id"] == made.id
+            assert [each.reason for each in one.told] == ["Started", "Complete"]
+            assert seen.finalizers == ()
+
+    run(body())
+
+
+def test_the_request_id_is_the_uid_so_a_lost_answer_starts_nothing_twice() -> None:
+    async def body() -> None:
+        async with scene(Kind.BACKUP, {}) as one:
+            one.look()
+            await one.wait("running")
+            asked_at = one.kube.now.status["requestedAt"]
+        async with scene(Kind.BACKUP, {}, one.api, requestedAt=asked_at) as two:
+            two.look()
+            await two.wait("running")
+            assert list(two.api.requests) == [two.kube.now.uid]
+            assert len(two.api.backups) == 1
+
+    run(body())
+
+
+def test_a_backup_goes_with_its_object_only_where_that_says_so() -> None:
+    async def body() -> None:
+        async with scene(Kind.BACKUP, {"deletionPolicy": "Delete"}) as one:
+            one.look()
+            await one.wait("running")
+            assert one.kube.now.finalizers == (FINALIZER,)
+            one.end_backup(State.COMMITTED)
+            await one.kube.delete()
+            one.look()
+            await one.kube.wait(lambda seen: seen.finalizers == ())
+            assert (one.kube.gone, one.api.backups) == (True, {})
+        async with scene(Kind.BACKUP, {}) as one:
+            one.look()
+            await one.wait("running")
+            one.end_backup(State.COMMITTED)
+            seen = await one.kube.delete()
+            assert one.kube.gone
+            one.mirror.forget(seen.uid)
+            assert len(one.api.backups) == 1
+
+    run(body())
+
+
+def test_a_restore_that_is_refused_says_why_and_is_not_asked_for_again() -> None:
+    async def body() -> None:
+        spec = {"backup": "1", "confirm": "1", "collections": ["docs"]}
+        async with scene(Kind.RESTORE, spec) as one:
+            one.look()
+            seen = await one.wait("failed")
+            assert "no backup 1" in seen.status["message"]
+            writes = one.kube.writes
+            one.look()
+            await asyncio.sleep(0)
+            assert one.kube.writes == writes
+            assert [each.is_good for each in one.told] == [False]
+
+    run(body())
+
+
+def test_a_restore_is_started_with_what_its_spec_says() -> None:
+    async def body() -> None:
+        async with scene(Kind.BACKUP, {}) as one:
+            one.look()
+            await one.wait("running")
+            one.end_backup(State.COMMITTED)
+            api = one.api
+        spec = {
+            "backup": "1",
+            "confirm": "1",
+            "replace": True,
+            "renames": [{"from": "docs", "to": "docs2"}],
+            "at": "2026-11-30T10:00:00Z",
+        }
+        async with scene(Kind.RESTORE, spec, api) as two:
+            two.look()
+            seen = await two.wait("running")
+            ((backup, options), _) = api.requests[seen.uid]
+            assert (backup, options.replace, options.renames[0].new_name) == ("1", True, "docs2")
+            assert options.target.at.startswith("2026-11-30T10:00:00")
+
+    run(body())
