@@ -25,11 +25,12 @@ from cleancut.core.format.paths import Paths
 from cleancut.core.format.story import BACKUPS
 from cleancut.core.primitives.errors import Corrupt, Invalid, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch, parse_cluster
+from cleancut.core.primitives.numbers import whole_number
 from cleancut.core.verification.damage import Damage
 from cleancut.data.output import check_target, new_file
 from cleancut.ports.store import Store
+from cleancut.repository import clusters
 from cleancut.repository.catalog import CatalogRow, find_group, list_epochs, read_rows
-from cleancut.repository.clusters import find_cluster
 from cleancut.repository.garbage import ReferencedNames
 from cleancut.repository.history import find_story
 from cleancut.repository.holds import labels_of
@@ -88,7 +89,8 @@ def show_backup(settings: Settings, name: str) -> Backup:
 
     async def read(store: Store, paths: Paths) -> Backup:
         damage = await read_damage(store, paths)
-        epoch = Epoch(int(name)) if name.isdecimal() else None
+        number = whole_number(name)
+        epoch = None if number is None else Epoch(number)
         try:
             manifest = await find_group(store, paths, name)
             epoch = manifest.epoch
@@ -205,8 +207,8 @@ def list_clusters(settings: Settings) -> list[dict[str, Any]]:
 
     async def read(store: Store) -> list[dict[str, Any]]:
         found = []
-        for name in sorted(await store.folders()):
-            epochs = await list_epochs(store, Paths(parse_cluster(name)))
+        for name in await clusters.list_clusters(store):
+            epochs = await list_epochs(store, Paths(name))
             newest = max(epochs, default=None)
             found.append({"cluster": name, "backups": len(epochs), "newest": newest})
         return found
@@ -227,7 +229,7 @@ def with_store(
     async def find(store: Store) -> T:
         if named and settings.cluster:
             return await act(store, Paths(parse_cluster(settings.cluster)))
-        found = await find_cluster(store, settings.cluster or "", settings.store or "")
+        found = await clusters.find_cluster(store, settings.cluster or "", settings.store or "")
         return await act(store, Paths(found))
 
     return _with_opened(settings, find)

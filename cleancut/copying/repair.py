@@ -23,6 +23,7 @@ from cleancut.core.format.recipe import PageRef, block_sizes, open_recipe
 from cleancut.core.maintenance.copying import check_same_cluster
 from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound
 from cleancut.core.primitives.ids import Epoch
+from cleancut.core.primitives.numbers import whole_number
 from cleancut.ports.store import Store
 from cleancut.repository.bounded import read_document
 from cleancut.repository.catalog import find_group
@@ -88,8 +89,9 @@ class GroupRepair:
         return self.sides.source.opened.store
 
     async def _epoch(self) -> Epoch:
-        if self.backup.isdecimal():
-            epoch = Epoch(int(self.backup))
+        number = whole_number(self.backup)
+        if number is not None:
+            epoch = Epoch(number)
             if await self._site.stat(self._paths.tombstone(epoch)) is not None:
                 raise NotFound(f"backup #{epoch} was deleted", "see `cleancut backup list`")
             return epoch

@@ -15,8 +15,9 @@ from typing import BinaryIO, NamedTuple
 
 from cleancut.core.capture.member_header import renamed
 from cleancut.core.format.recipe import END_BYTES, Completeness
-from cleancut.core.format.snapshot_choice import ALONE, Contents
+from cleancut.core.format.snapshot_choice import ALONE, CONFIG, INDEXES, KEYS, Contents
 from cleancut.core.primitives.errors import CleancutError, Corrupt, Refused
+from cleancut.core.primitives.numbers import whole_number
 from cleancut.repository.shards.tar_scanner import (
     UNIT,
     Event,
@@ -28,6 +29,7 @@ from cleancut.repository.shards.tar_scanner import (
 
 _CHUNK_BYTES = 1024 * 1024
 _MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
+_DOCUMENTS = frozenset({CONFIG, INDEXES, KEYS})
 _INSIDE = "snapshot/"
 _NO_MEMBER = MemberStart("", b"", None)
 _AGAIN = "take the snapshot again, or copy it again from where it was taken"
@@ -49,8 +51,8 @@ class SnapshotFile:
     path: Path
     contents: Contents
     shards: dict[int, list[Stretch]]
-    state: tuple[int, int]
-    """Its size and time of change, when it was read."""
+    state: tuple[int, int, int]
+    """Its inode, size and time of change, before it was read."""
 
     def size_bytes(self, shard: int) -> int:
         """Of the tar that `read_shard` gives."""
@@ -121,8 +123,8 @@ class SnapshotScan:
             raise Corrupt(f"{path} has {event.stored_bytes} bytes")
 
     def _is_document(self) -> bool:
-        """Whether the member is of the collection, or of the shard alone."""
-        return bool(self._member.path) and "/" not in self._member.path
+        """Whether the member describes the collection."""
+        return self._member.path in _DOCUMENTS
 
     def _end(self, padding: bytes) -> None:
         path = self._member.path
@@ -164,7 +166,9 @@ class SnapshotScan:
 def _place(path: str) -> tuple[int, str]:
     """The shard that a member is of, and its path in it."""
     first, _, rest = path.partition("/")
-    return (int(first), rest) if first.isdigit() and rest else (ALONE, path)
+    number = whole_number(first)
+    own = rest and str(number) == first  # not 00, which would be another folder than 0
+    return (number, rest) if number is not None and own else (ALONE, path)
 
 
 def read_snapshot(path: Path, name: str) -> SnapshotFile:
@@ -174,16 +178,16 @@ def read_snapshot(path: Path, name: str) -> SnapshotFile:
     """
     scan = SnapshotScan()
     try:
+        state = _state(path)
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK_BYTES):
                 scan.feed(chunk)
         scan.end()
-        state = _state(path)
     except OSError as error:
         raise Refused(f"cannot read {name}: {error.strerror}", "check the file") from error
     except CleancutError as error:
         raise Corrupt(f"{name} is not a whole snapshot: {error.message}", _AGAIN) from error
-    whole = "config.json" in scan.documents
+    whole = CONFIG in scan.documents
     alone = scan.shards.pop(ALONE, _Shard())
     if not whole and alone.has_data:
         scan.shards = {ALONE: alone}
@@ -225,6 +229,6 @@ async def _stretch(file: BinaryIO, offset: int, size_bytes: int) -> AsyncGenerat
         yield piece
 
 
-def _state(path: Path) -> tuple[int, int]:
+def _state(path: Path) -> tuple[int, int, int]:
     found = path.stat()
-    return found.st_size, found.st_mtime_ns
+    return found.st_ino, found.st_size, found.st_mtime_ns

@@ -15,6 +15,7 @@ from cleancut.api.state_words import Word, state_of
 from cleancut.api.status import Status, status_of
 from cleancut.api.values import SCHEMA
 from cleancut.core.format.timeline import Timeline
+from cleancut.core.primitives.numbers import whole_number
 from cleancut.core.protocol.states import IN_CATALOG, State
 from cleancut.page.growth import growth_of
 from cleancut.page.matrix import matrix_of, newest_checks
@@ -90,16 +91,13 @@ class Query:
 
 def query_of(given: Mapping[str, str]) -> Query:
     """Of a URL; what is not a number of a page is the first one."""
-    number = given.get("page", "")
-    size = given.get("size", "")
+    size = whole_number(given.get("size", ""))
     return Query(
-        number=max(1, int(number)) if number.isascii() and number.isdecimal() else 1,
+        number=max(1, whole_number(given.get("page", "")) or 1),
         state=given.get("state", ""),
         schedule=given.get("schedule", ""),
         collection=given.get("collection", ""),
-        size=min(max(1, int(size)), _MOST_ON_A_PAGE)
-        if size.isascii() and size.isdecimal()
-        else ON_A_PAGE,
+        size=min(max(1, ON_A_PAGE if size is None else size), _MOST_ON_A_PAGE),
     )
 
 

@@ -19,6 +19,7 @@ from cleancut.core.format.paths import ObjectKind, Paths
 from cleancut.core.primitives.codec import Record, digest_of, encode
 from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch
+from cleancut.core.primitives.numbers import whole_number
 from cleancut.core.protocol.documents import AgentRestoreReport, AgentRingReport
 from cleancut.core.verification.damage import NO_DAMAGE
 from cleancut.ports.store import Store
@@ -118,8 +119,9 @@ async def find_group(store: Store, paths: Paths, backup: str) -> Manifest:
 
     Raises: as `load_group`.
     """
-    if backup.isdecimal():
-        return await load_group(store, paths, Epoch(int(backup)))
+    number = whole_number(backup)
+    if number is not None:
+        return await load_group(store, paths, Epoch(number))
     epochs = await list_epochs(store, paths)
     if backup == LATEST:
         return await _latest(store, paths, epochs)
@@ -173,8 +175,8 @@ async def _latest(
 
 async def _epochs_of(store: Store, paths: Paths, operation: str) -> set[int]:
     prefix = paths.ids_of(operation)
-    numbers = [info.path.removeprefix(prefix) async for info in store.list(prefix)]
-    return {int(number) for number in numbers if number.isdigit()}
+    numbers = [whole_number(info.path.removeprefix(prefix)) async for info in store.list(prefix)]
+    return {number for number in numbers if number is not None}
 
 
 def _unread(epochs: Sequence[Epoch]) -> str:

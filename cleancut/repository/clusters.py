@@ -7,9 +7,17 @@ from typing import NoReturn
 
 from cleancut.core.format.paths import CLUSTER_FOLDERS, Paths
 from cleancut.core.primitives.errors import Invalid, NotFound
-from cleancut.core.primitives.ids import ClusterName, parse_cluster
+from cleancut.core.primitives.ids import ClusterName, is_cluster, parse_cluster
 from cleancut.core.primitives.spelling import meant
 from cleancut.ports.store import Store
+
+
+async def list_clusters(store: Store) -> list[ClusterName]:
+    """By name, without folders that no cluster can have, such as the lost+found of a disk.
+
+    Raises: NotFound, if the store does not exist.
+    """
+    return [name for name in sorted(await store.folders()) if is_cluster(name)]
 
 
 async def find_cluster(store: Store, name: str, where: str) -> ClusterName:
@@ -22,13 +30,13 @@ async def find_cluster(store: Store, name: str, where: str) -> ClusterName:
         async for _ in store.list(Paths(cluster).root):
             return cluster
     try:
-        names = await store.folders()
+        names = await list_clusters(store)
     except NotFound:
         raise NotFound(f"store {where} does not exist", "check --store") from None
     if len(CLUSTER_FOLDERS.intersection(names)) > 1:
         raise _inside(where)
     if not name and len(names) == 1:
-        return parse_cluster(names[0])
+        return names[0]
     return _not_found(name, names, where)
 
 

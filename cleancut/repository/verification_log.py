@@ -45,14 +45,14 @@ async def last_read(store: Store, paths: Paths, epoch: Epoch) -> Mapping[str, fl
     found: dict[str, float] = {}
     lost: dict[str, float] = {}
     async for info in store.list(paths.verifications_of(epoch)):
+        entry = _entry_of(paths.relative(info.path))
         check = await _load(store, info.path)
-        if check is None:
+        if check is None or entry is None:
             continue  # costs a second reading and nothing else
-        at_s = parse_time(check.at)
         for recipe in check.recipes:
-            found[recipe] = max(found.get(recipe, 0.0), at_s)
+            found[recipe] = max(found.get(recipe, 0.0), entry.at_s)
         for recipe in check.damaged:
-            lost[recipe] = max(lost.get(recipe, 0.0), at_s)
+            lost[recipe] = max(lost.get(recipe, 0.0), entry.at_s)
     return {recipe: at_s for recipe, at_s in found.items() if at_s > lost.get(recipe, 0.0)}
 
 

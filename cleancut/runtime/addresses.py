@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from cleancut.core.primitives.errors import Invalid
+from cleancut.core.primitives.numbers import whole_number
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -13,14 +14,15 @@ def parse_address(text: str) -> tuple[str, int]:
     An empty host is an error: it would mean "all interfaces" to a server and nothing to a client.
     Raises: Invalid.
     """
-    host, _, port = text.rpartition(":")
+    host, _, digits = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     host = host[1:-1] if bracketed else host
     if not host or any(sign in host for sign in "/[],") or (":" in host) != bracketed:
         raise _invalid(text)
-    if not (port.isascii() and port.isdecimal()) or int(port) > 65535:
+    port = whole_number(digits)
+    if port is None or port > 65535:
         raise _invalid(text)
-    return host, int(port)
+    return host, port
 
 
 def parse_addresses(text: str) -> tuple[str, ...]:

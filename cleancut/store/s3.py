@@ -15,6 +15,7 @@ import botocore.exceptions as boto
 from botocore.config import Config
 
 from cleancut.core.primitives.errors import CleancutError, Denied, NotFound, Refused, Unavailable
+from cleancut.core.primitives.numbers import whole_number
 from cleancut.ports.clock import Clock
 from cleancut.ports.store import ObjectInfo
 from cleancut.store.attempts import THREADS, Attempts, Failure, Renewable
@@ -246,7 +247,7 @@ def _retry_after_s(error: Exception) -> float:
         return 0.0
     headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     asked = headers.get("retry-after", "")
-    return float(asked) if asked.isdecimal() else 0.0
+    return float(whole_number(asked) or 0)
 
 
 def _to_error(error: Exception, path: str, url: S3Url) -> CleancutError:

@@ -136,7 +136,7 @@ def _described(collection: str, file: Path) -> CollectionEntry:
 
     try:
         found: Any = msgspec.json.decode(file.read_bytes())
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, msgspec.MsgspecError, RecursionError) as error:
         raise Invalid(f"--config: {file} cannot be read as JSON: {error}", "see --help") from error
     return described_entry(collection, found)
 

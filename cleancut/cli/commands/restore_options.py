@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cleancut.cli.options import TIME, collections_option
+from cleancut.core.primitives.numbers import whole_number
 
 if TYPE_CHECKING:
     from cleancut.api.restores import MomentOptions, RestoreOptions, ShardNumber
@@ -200,10 +201,11 @@ def _number_of(text: str) -> ShardNumber:
     """Raises: UsageError."""
     from cleancut.api.restores import ShardNumber
 
-    of, equals, number = text.rpartition("=")
-    if not (number.isascii() and number.isdigit() and bool(of) == bool(equals)):
+    of, equals, digits = text.rpartition("=")
+    number = whole_number(digits)
+    if number is None or bool(of) != bool(equals):
         raise click.UsageError(f"--shards {text!r} has neither the form N nor NAME=N")
-    return ShardNumber(of=of, shards=int(number))
+    return ShardNumber(of=of, shards=number)
 
 
 def _moment_of(what: dict[str, Any]) -> MomentOptions | None:

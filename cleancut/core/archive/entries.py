@@ -10,6 +10,7 @@ from typing import Any
 from cleancut.core.archive.views import Archive
 from cleancut.core.primitives.errors import Invalid, NotFound, Refused
 from cleancut.core.primitives.ids import ShardId
+from cleancut.core.primitives.numbers import whole_number
 from cleancut.core.protocol.moment import LogEntry
 from cleancut.core.wal.kinds import UNKNOWN
 from cleancut.core.wal.operations import Operation
@@ -112,9 +113,10 @@ def check_later(
 
 def parse_entry(text: str) -> LogEntry:
     """`SHARD:INDEX`. Raises: Invalid."""
-    shard, colon, index = text.partition(":")
-    if not (colon and shard.isdecimal() and index.isdecimal()):
+    first, _, second = text.partition(":")
+    shard, index = whole_number(first), whole_number(second)
+    if shard is None or index is None:
         raise Invalid(
             f"{text!r} does not have the form SHARD:INDEX", "see `cleancut backup log`, e.g. 2:284"
         )
-    return LogEntry(shard_id=ShardId(int(shard)), index=int(index))
+    return LogEntry(shard_id=ShardId(shard), index=index)

@@ -8,8 +8,14 @@ Source: lib/storage/src/content_manager/collection_meta_ops.rs, Qdrant 1.18.3
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
+
+from cleancut.core.primitives.errors import Invalid
+
+MAX_SHARDS = 100_000
+"""Of one collection: more are not believed."""
 _LATER_PARAMS = ("read_fan_out_factor", "read_fan_out_delay_ms")
 _SECTIONS = {
     "hnsw_config": "hnsw_config",
@@ -20,6 +26,46 @@ _SECTIONS = {
 }
 _WAL_CAPACITY_MB = 32
 _HIDES_UNOPTIMIZED = "prevent_unoptimized"
+
+
+_Number = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
+
+
+class _Params(msgspec.Struct):
+    vectors: dict[str, Any] | None = None
+    sparse_vectors: dict[str, dict[str, Any] | None] | None = None
+    shard_number: Annotated[int, msgspec.Meta(ge=1, le=MAX_SHARDS)] | None = None
+    replication_factor: _Number | None = None
+    sharding_method: str | None = None
+
+
+class _Wal(msgspec.Struct):
+    wal_capacity_mb: _Number | None = None
+
+
+class _Config(msgspec.Struct):
+    params: _Params
+    wal_config: _Wal | None = None
+    optimizer_config: dict[str, Any] | None = None
+    strict_mode_config: dict[str, Any] | None = None
+
+
+class _Index(msgspec.Struct):
+    data_type: str
+
+
+class _Info(msgspec.Struct):
+    config: _Config
+    payload_schema: dict[str, _Index] | None = None
+
+
+def check_described(info: object) -> None:
+    """Checks the form of what the functions here read of the answer of `GET /collections/{name}`;
+    what else it holds is Qdrant's. Raises: Invalid."""
+    try:
+        msgspec.convert(info, _Info)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise Invalid(f"this describes no collection: {error}") from error
 
 
 def creation(info: Mapping[str, Any], *, replicas: int = 0) -> dict[str, Any]:

@@ -11,17 +11,28 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from cleancut.core.cluster.collection_config import shape_of
+from cleancut.core.cluster.collection_config import check_described, shape_of
 from cleancut.core.format.manifest import CollectionEntry
 from cleancut.core.primitives.errors import Invalid, Refused
 from cleancut.core.primitives.ids import ShardId
 
+CONFIG, INDEXES, KEYS = "config.json", "payload_index.json", "shard_key_mapping.json"
+"""The documents of a collection that are read."""
 ALONE = -1
 """Stands for the only shard of a snapshot of one shard."""
 _EXPLICIT = re.compile(r"([0-9]{1,9})=(.+)", re.DOTALL)
 _NAMED = re.compile(r".*-shard-([0-9]{1,9})-[^/]*")
 _TAKE = "take a snapshot of the collection on each node: POST /collections/NAME/snapshots"
 _SHOWN = 5
+
+
+class _Indexes(msgspec.Struct):
+    schema: dict[str, str | dict[str, Any]] | None = None
+
+
+class _Key(msgspec.Struct):
+    key: str | int
+    shard_ids: list[ShardId]
 
 
 class Source(NamedTuple):
@@ -117,7 +128,7 @@ def documented_entry(name: str, contents: Sequence[Contents]) -> CollectionEntry
     """
     found: dict[str, tuple[dict[str, Any], dict[str, Any], Any]] = {}
     for one in contents:
-        if "config.json" in one.documents:
+        if CONFIG in one.documents:
             found[one.file] = _documents_of(one)
     if not found:
         return None
@@ -143,28 +154,28 @@ def _documents_of(
     contents: Contents,
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, tuple[str | int, tuple[ShardId, ...]]]]:
     """Configuration, payload indexes and shard keys, the last by a text of the key."""
-    config = _json(contents, "config.json")
+    config = _json(contents, CONFIG, Any, None)
     if not isinstance(config, dict) or not isinstance(config.get("params"), dict):
         mapping = "collections_mapping" in config if isinstance(config, dict) else False
         what = "of a whole storage" if mapping else "not of a collection"
         raise Refused(f"{contents.file} is a snapshot {what}", f"{_TAKE}, and give those files")
-    schema = _json(contents, "payload_index.json", {}).get("schema") or {}
-    mapping = _json(contents, "shard_key_mapping.json", [])
+    schema = _json(contents, INDEXES, _Indexes, _Indexes()).schema or {}
+    mapping = _json(contents, KEYS, dict[str, list[ShardId]] | list[_Key], [])
     pairs = (
         mapping.items()
         if isinstance(mapping, dict)
-        else [(one["key"], one["shard_ids"]) for one in mapping]
+        else [(one.key, one.shard_ids) for one in mapping]
     )
     return config, schema, {repr(key): (key, tuple(sorted(ids))) for key, ids in pairs}
 
 
-def _json(contents: Contents, path: str, missing: Any = None) -> Any:
+def _json(contents: Contents, path: str, kind: Any, missing: Any) -> Any:
     data = contents.documents.get(path)
     if data is None:
         return missing
     try:
-        return msgspec.json.decode(data)
-    except msgspec.MsgspecError as error:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise Refused(f"{contents.file}: {path} cannot be read: {error}", _TAKE) from error
 
 
@@ -172,7 +183,7 @@ def _index(schema: Any) -> dict[str, Any]:
     """A payload index as `GET /collections/{name}` shows it."""
     if isinstance(schema, str):
         return {"data_type": schema}
-    return {"data_type": schema["type"], "params": schema}
+    return {"data_type": schema.get("type"), "params": schema}
 
 
 def described_entry(name: str, described: Any) -> CollectionEntry:
@@ -188,7 +199,7 @@ def described_entry(name: str, described: Any) -> CollectionEntry:
             "--config is not the configuration of a collection",
             "give the answer of GET /collections/NAME",
         )
-    if shape_of(config)["sharding_method"] == "custom":
+    if config["params"].get("sharding_method") == "custom":
         raise Invalid(
             "--config does not say which shards its shard keys have",
             "give snapshots of the whole collection, or --like",
@@ -202,17 +213,35 @@ def entry_of(
     keys: Sequence[tuple[str | int, tuple[ShardId, ...]]] = (),
     uuid: str = "",
 ) -> CollectionEntry:
-    """The collection of this configuration. Raises: Refused, if it has no shards."""
+    """The collection of this configuration.
+
+    Raises: Refused, if it has no shards, or one twice; Invalid, if it is none.
+    """
+    check_described(info)
     params = info["config"]["params"]
+    _check_vectors(params.get("vectors") or {})
     if shape_of(info["config"])["sharding_method"] == "custom":
         ids = sorted(one for _, mine in keys for one in mine)
     else:
         ids = [ShardId(one) for one in range(int(params.get("shard_number") or 1))]
     if not ids:
         raise Refused(f"collection {name!r} has no shards: no shard key was made yet", _TAKE)
+    if len(set(ids)) < len(ids):
+        raise Refused(f"a shard of {name!r} has two shard keys", _TAKE)
     return CollectionEntry(
         name=name, uuid=uuid, info=info, shard_ids=tuple(ids), shard_keys=tuple(keys)
     )
+
+
+def _check_vectors(dense: Mapping[str, Any]) -> None:
+    """Raises: Invalid, unless each has a size and a distance."""
+    for name, one in ({"": dense} if "size" in dense else dense).items():
+        if not isinstance(one, dict) or not {"size", "distance"} <= one.keys():
+            raise Invalid(
+                f"vector {name!r} of the configuration has no size and distance", "see --config"
+            )
+        if not isinstance(one.get("multivector_config") or {}, dict):
+            raise Invalid(f"vector {name!r} of the configuration has odd multivectors")
 
 
 def check_choice(entry: CollectionEntry, chosen: Sequence[Choice]) -> None:

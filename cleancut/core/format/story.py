@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import Epoch, OperationId, numbered
+from cleancut.core.primitives.timestamps import parse_time
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.trace import Trace
 
@@ -85,6 +86,16 @@ class Story(Record, frozen=True):
     def position(self) -> str:
         """Greater for a newer one, as of the operation that it is of."""
         return place(self.at, self.id)
+
+
+def check_times(story: Story) -> None:
+    """Raises: Corrupt, if one of the times that lists and timelines are made of is none."""
+    parse_time(story.at)
+    parse_time(story.ended_at)
+    if (one := story.operation) is not None:
+        for at in (one.created_at, one.ended_at, *(trace.began_at for trace in one.traces)):
+            if at:
+                parse_time(at)
 
 
 class StoryName(NamedTuple):

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from cleancut.core.cluster.hash_ring import HashRing, hashes_of, point_id
 from cleancut.core.format.manifest import Manifest, ShardEntry
 from cleancut.core.primitives.errors import Invalid, NotFound
+from cleancut.core.primitives.numbers import whole_number
 
 PointId = int | str
 """An unsigned 64-bit number, or a UUID as text."""
@@ -39,8 +40,9 @@ class Selection(msgspec.Struct, frozen=True):
 
 def parse_id(text: str) -> PointId:
     """Raises: Invalid, unless it is an unsigned 64-bit number or a UUID."""
-    if text.isascii() and text.isdecimal() and int(text) <= MAX_ID:
-        return int(text)
+    number = whole_number(text)
+    if number is not None and number <= MAX_ID:
+        return number
     try:
         return str(uuid.UUID(text))
     except ValueError:
@@ -71,7 +73,7 @@ def parse_filter(text: str) -> dict[str, Any]:
     hint = 'a filter is Qdrant\'s, such as {"must": [{"key": "city", "match": {"value": "Rome"}}]}'
     try:
         body = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Invalid(f"the filter is not JSON: {error}", hint) from error
     if not isinstance(body, dict):
         raise Invalid(f"the filter is not a JSON object, but {type(body).__name__}", hint)

@@ -58,7 +58,7 @@ def decode(kind: type[R], data: bytes, where: str) -> R:
         raise Corrupt(f"{where} is not a valid {kind.__name__}: {error}") from error
     try:
         return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (msgspec.DecodeError, RecursionError) as error:  # also what is nested without end
         raise Corrupt(f"{where} is not a valid {kind.__name__}: {error}") from error
 
 

@@ -6,10 +6,11 @@ A value of one of these types has been checked; code past the border never check
 from __future__ import annotations
 
 import re
-from typing import NewType
+from typing import NewType, TypeGuard
 from urllib.parse import quote, unquote
 
 from cleancut.core.primitives.errors import Invalid
+from cleancut.core.primitives.numbers import whole_number
 
 Epoch = NewType("Epoch", int)
 """One attempt of an operation; grows over the life of a cluster, across etcd's too."""
@@ -38,8 +39,9 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 def numbered(operation: OperationId) -> tuple[str, int]:
     """A sort key: the operations that were recorded with another end in a number, 2 before 10."""
-    stem, _, number = operation.rpartition("-")
-    return (stem, int(number)) if stem.count("-") and number.isdecimal() else (operation, 0)
+    stem, _, digits = operation.rpartition("-")
+    number = whole_number(digits)
+    return (stem, number) if stem.count("-") and number is not None else (operation, 0)
 
 
 def parse_name(text: str, what: str) -> str:
@@ -58,6 +60,11 @@ def parse_name(text: str, what: str) -> str:
 def parse_cluster(text: str) -> ClusterName:
     """Raises: Invalid (see `parse_name`)."""
     return ClusterName(parse_name(text, "cluster"))
+
+
+def is_cluster(text: str) -> TypeGuard[ClusterName]:
+    """Whether `text` can be a cluster's name."""
+    return bool(_NAME.fullmatch(text)) and ".." not in text
 
 
 def parse_agent(text: str) -> AgentName:
@@ -113,7 +120,8 @@ def check_streamable(name: str, last_shard: int = 0) -> str:
 def parse_version(text: str) -> tuple[int, ...]:
     """The numbers of a release, without what follows a dash: they compare as releases do."""
     numbers = text.split("-")[0].split(".")
-    return tuple(int(number) for number in numbers if number.isdigit())
+    found = (whole_number(number) for number in numbers)
+    return tuple(number for number in found if number is not None)
 
 
 def format_epoch(epoch: int) -> str:

@@ -6,10 +6,14 @@ from datetime import UTC, datetime
 
 from cleancut.core.primitives.errors import Corrupt
 
+_FIRST_S, _LAST_S = -62_135_596_800.0, 253_402_300_799.0
+
 
 def format_time(seconds: float) -> str:
-    """RFC 3339 in UTC, to the millisecond: sorts as time does."""
-    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    """RFC 3339 in UTC, to the millisecond: sorts as time does. What lies outside of the years 1 to
+    9999, such as `now` less a huge duration, is their first or last second."""
+    within = min(max(seconds, _FIRST_S), _LAST_S)
+    text = datetime.fromtimestamp(within, UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
 
 
@@ -17,5 +21,5 @@ def parse_time(text: str) -> float:
     """Seconds since 1970 of what `format_time` wrote. Raises: Corrupt."""
     try:
         return datetime.fromisoformat(text).timestamp()
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise Corrupt(f"{text[:80]!r} is not a time") from error

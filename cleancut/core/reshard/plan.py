@@ -17,6 +17,7 @@ from cleancut.core.cluster.resharding import ENABLING, Direction
 from cleancut.core.primitives.codec import Record, digest_of
 from cleancut.core.primitives.errors import NotFound, Refused
 from cleancut.core.primitives.ids import PeerId, ShardId
+from cleancut.core.primitives.numbers import whole_number
 from cleancut.core.protocol.blockers import check_unblocked
 from cleancut.core.protocol.requests import ReshardRequest, check_shard_number
 
@@ -125,14 +126,10 @@ def _key_of(entry: LayoutCollection, asked: str | None) -> str | int | None:
         return None
     if entry.shard_number is not None:
         raise Refused(f"{entry.name!r} has no shard keys", "leave --shard-key out")
-    found = [key for key in (asked, _number(asked)) if key in keys]
+    found = [key for key in (asked, whole_number(asked)) if key in keys]
     if not found:
         raise NotFound(f"{entry.name!r} has no shard key {asked!r}", f"it has {shown or 'none'}")
     return found[0]
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def _not_allowed(layout: Layout) -> Iterator[str]:

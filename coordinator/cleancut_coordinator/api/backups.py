@@ -21,6 +21,7 @@ from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import Corrupt, Invalid, NotFound, Refused, from_reason
 from cleancut.core.primitives.ids import Epoch
+from cleancut.core.primitives.numbers import whole_number
 from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.fence import check_fence
@@ -146,12 +147,13 @@ class BackupService:
         return replace(found, holds=await labels_of(context.store, context.paths, epoch, now_s))
 
     async def _found(self, name: str) -> Backup:
-        if not name.isdecimal():
+        number = whole_number(name)
+        if number is None:
             try:
                 return await self._shown(await requests.load(self._context, name, *BACKUP_KINDS))
             except NotFound:
                 return await self._find_old(name)
-        epoch = Epoch(int(name))
+        epoch = Epoch(number)
         for operation in await requests.load_all(self._context, *BACKUP_KINDS):
             if operation.epoch == epoch:
                 return await self._shown(operation)

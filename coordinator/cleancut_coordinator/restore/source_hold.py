@@ -14,6 +14,7 @@ from cleancut.core.maintenance.garbage import Hold
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import CleancutError, Corrupt, Fenced, LeaseLost, NotFound
 from cleancut.core.primitives.ids import OperationId
+from cleancut.core.primitives.numbers import whole_number
 from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.states import CLOSED, OperationKind
 from cleancut.core.restore.report import RestoreDraft
@@ -92,8 +93,9 @@ async def _holds(context: CoordinatorContext, draft: RestoreDraft) -> dict[int, 
     found = {}
     async for info in context.store_of(draft.store).list(paths.holds_of(draft.backup)):
         name, _, number = paths.parse(info.path).name.partition(".")
-        if name == draft.operation and (number.isdecimal() or not number):
-            found[int(number or 0)] = info.path
+        place = whole_number(number or "0")
+        if name == draft.operation and place is not None:
+            found[place] = info.path
     return found
 
 

@@ -78,7 +78,12 @@ class Shelf:
             cut_at="2026-01-02T03:04:05Z",
             skew_ms=12,
             collections=(
-                CollectionEntry(name="books", uuid="u", info={}, shard_ids=(ShardId(0),)),
+                CollectionEntry(
+                    name="books",
+                    uuid="u",
+                    info={"config": {"params": {}}},
+                    shard_ids=(ShardId(0),),
+                ),
             ),
             shards=(shard,),
             source=ClusterEntry(qdrant_version="1.18.3", peers={}, metadata={}),

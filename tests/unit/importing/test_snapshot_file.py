@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import tarfile
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from cleancut.core.capture.member_header import UNIT, MemberFacts, member_header, renamed
 from cleancut.core.format.snapshot_choice import ALONE
-from cleancut.core.primitives.errors import Corrupt
+from cleancut.core.primitives.errors import Corrupt, Refused
 from cleancut.importing.snapshot_file import SnapshotFile, read_shard, read_snapshot
 from cleancut.repository.shards.tar_scanner import MemberData, MemberEnd, MemberStart, TarScan
 from tests.support.capturing import recorded
@@ -96,7 +97,7 @@ def test_a_snapshot_of_a_collection_has_the_shards_of_its_node(tmp_path: Path) -
     documents = document("config.json", b"{}") + document("version.info", b"0.4.2")
     file = read(tmp_path, b"".join(parts) + remote + documents + END)
     assert file.contents.shards == {0, 1}
-    assert file.contents.documents == {"config.json": b"{}", "version.info": b"0.4.2"}
+    assert file.contents.documents == {"config.json": b"{}"}
     for number, stream in streams.items():
         assert unpacked(given(file, number)) == unpacked(stream)
 
@@ -121,3 +122,28 @@ def test_a_shard_that_lacks_a_part_is_refused(tmp_path: Path) -> None:
 def test_another_file_is_refused(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(Corrupt, match=r"x\.snapshot is"):
         read(tmp_path, data)
+
+
+def test_a_file_that_another_one_replaced_is_refused(tmp_path: Path) -> None:
+    """Also one of the same size and time: what was checked would not be what is stored."""
+    stream = recorded("t0-shard0")
+    file = read(tmp_path, stream)
+    other = tmp_path / "other"
+    other.write_bytes(stream)
+    before = file.path.stat()
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.rename(file.path)
+    with pytest.raises(Refused, match="changed while it was read"):
+        given(file, ALONE)
+
+
+@pytest.mark.parametrize(
+    "folder", ["00", "\N{SUPERSCRIPT TWO}", "\N{ARABIC-INDIC DIGIT ONE}", "9" * 90]
+)
+def test_only_the_number_of_a_shard_names_one(tmp_path: Path, folder: str) -> None:
+    """Two folders are never one shard."""
+    stream = recorded("t0-shard0")
+    data = regular(stream, "0/") + document(f"{folder}/segments/x/version.info", b"{}")
+    file = read(tmp_path, data + document("config.json", b"{}") + END)
+    assert file.contents.shards == {0}
+    assert unpacked(given(file, 0)) == unpacked(stream)

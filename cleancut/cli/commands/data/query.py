@@ -93,7 +93,7 @@ def _vector(text: str) -> Any:
 
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Invalid(
             f"the vector is not JSON: {error}", "such as --vector '[0.1, 0.2, 0.3]'"
         ) from error

@@ -41,7 +41,8 @@ class Imports(World):
         file = read_snapshot(self.file, "a")
         if broken:
             self.file.write_bytes(b"")
-        entry = CollectionEntry(name="docs", uuid="", info={}, shard_ids=(ShardId(0),))
+        info = {"config": {"params": {}}}
+        entry = CollectionEntry(name="docs", uuid="", info=info, shard_ids=(ShardId(0),))
         plan = ImportPlan(entry, [Choice(ShardId(0), "a", ALONE)], {"a": file})
         store, clock = self.store, self.clock
         called = upload(store, PATHS, plan, clock=clock, scratch=None, notice=lambda _line: None)

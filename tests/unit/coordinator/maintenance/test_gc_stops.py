@@ -118,7 +118,9 @@ def _manifest(epoch: int, cut_s: float) -> Manifest:
         created_by="test",
         cut_at=format_time(cut_s),
         skew_ms=0,
-        collections=(CollectionEntry(name="books", uuid="u", info={}, shard_ids=()),),
+        collections=(
+            CollectionEntry(name="books", uuid="u", info={"config": {"params": {}}}, shard_ids=()),
+        ),
         shards=(),
         source=ClusterEntry(qdrant_version="1.18.3", peers={}, metadata={}),
         view="",

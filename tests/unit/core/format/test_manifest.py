@@ -18,12 +18,14 @@ from cleancut.core.format.manifest import (
     format_of,
     parse_manifest,
 )
+from cleancut.core.format.story import BackupStory
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId
 from cleancut.core.protocol.etcd_records import Reading
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.fence import FencedAlias, FenceFacts, FenceSeen
+from cleancut.core.protocol.trace import Trace
 from tests.support.groups import SOUND
 
 PATH = "prod/groups/000000000004.json"
@@ -54,7 +56,9 @@ def shard(name: str, number: int) -> ShardEntry:
 
 def collection(name: str, shards: int) -> CollectionEntry:
     ids = tuple(ShardId(number) for number in range(shards))
-    return CollectionEntry(name=name, uuid=f"uuid-{name}", info={"x": 1}, shard_ids=ids)
+    return CollectionEntry(
+        name=name, uuid=f"uuid-{name}", info={"config": {"params": {}}, "x": 1}, shard_ids=ids
+    )
 
 
 def manifest(**changes: object) -> Manifest:
@@ -152,3 +156,31 @@ def test_collections_and_their_shards() -> None:
     assert manifest().shards_of("c") == ()
     with pytest.raises(NotFound, match="no collection 'c'"):
         manifest().collection("c")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"cut_at": "yesterday"},
+        {"cut_at": ""},
+        {"story": BackupStory(traces=(Trace(epoch=Epoch(4), began_at="2026-02-30T00:00:00Z"),))},
+        *(
+            {"collections": (replace(collection("b", 1), info=info), collection("a", 2))}
+            for info in (
+                {},
+                {"config": []},
+                {"config": {"params": {"vectors": "x"}}},
+                {"config": {"params": {}, "wal_config": {"wal_capacity_mb": "32"}}},
+                {"config": {"params": {}}, "payload_schema": {"n": "integer"}},
+            )
+        ),
+        {
+            "collections": (collection("b", 1), collection("b", 1)),
+            "shards": (shard("b", 0), shard("b", 0)),
+        },
+    ],
+)
+def test_one_that_would_fail_its_readers_later_is_corrupt(odd: dict[str, object]) -> None:
+    """Lists, metrics and retention read all of them: this one is shown as corrupt instead."""
+    with pytest.raises(Corrupt, match="backup #4"):
+        parse_manifest(encode(manifest(**odd)), "groups/4.json")

@@ -128,3 +128,37 @@ def test_a_configuration_is_described_by_the_answer_or_its_parts() -> None:
     with pytest.raises(Refused, match="shard_number"):
         check_alike(mine, documented_entry("docs", [node("a", 0)]))
     check_alike(mine, None)
+
+
+@pytest.mark.parametrize(
+    ("path", "data"),
+    [
+        ("config.json", b'{"params": {"vectors": "x"}}'),
+        ("config.json", b'{"params": {"vectors": {"a": 1}}}'),
+        ("config.json", b'{"params": {"vectors": {"size": 4}}}'),
+        ("config.json", b'{"params": {"shard_number": 99999999999}}'),
+        ("config.json", b'{"params": {"shard_number": -1}}'),
+        ("config.json", b'{"params": {"shard_number": "3"}}'),
+        ("config.json", b'{"params": {"sparse_vectors": [1]}}'),
+        ("config.json", b'{"params": {}, "wal_config": {"wal_capacity_mb": {}}}'),
+        ("config.json", b'{"params": ' + b'{"a":' * 100_000),
+        ("payload_index.json", b"[]"),
+        ("payload_index.json", b'{"schema": {"n": {"lowercase": true}}}'),
+        ("payload_index.json", b'{"schema": ["n"]}'),
+        ("shard_key_mapping.json", b'[{"key": "a"}]'),
+        ("shard_key_mapping.json", b'[{"key": "a", "shard_ids": ["0", 1]}]'),
+        ("shard_key_mapping.json", b'{"a": 3}'),
+        ("shard_key_mapping.json", b"\xff"),
+    ],
+)
+def test_documents_of_another_form_are_refused(path: str, data: bytes) -> None:
+    odd = Contents("a", frozenset({0}), {**documents(), path: data})
+    with pytest.raises((Invalid, Refused)):
+        documented_entry("docs", [odd])
+
+
+def test_a_shard_of_two_keys_is_refused() -> None:
+    keys = b'[{"key": "a", "shard_ids": [0, 1]}, {"key": "b", "shard_ids": [1]}]'
+    custom = documents(sharding_method="custom") | {"shard_key_mapping.json": keys}
+    with pytest.raises(Refused, match="two shard keys"):
+        documented_entry("docs", [Contents("a", frozenset({0, 1}), custom)])

@@ -186,3 +186,9 @@ def test_records_do_not_change() -> None:
     with pytest.raises(AttributeError):
         session.version = "2"  # type: ignore[misc]
     assert replace(session, version="2") != session
+
+
+@pytest.mark.parametrize("data", [b'{"request":' + b"[" * 100_000, b'{"x":' * 100_000])
+def test_a_value_without_an_end_of_nesting_is_corrupt(data: bytes) -> None:
+    with pytest.raises(Corrupt, match="is not a valid"):
+        decode(Operation, data, "op/1")

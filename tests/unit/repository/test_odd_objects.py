@@ -1,0 +1,71 @@
+"""Objects that decode and mean nothing: one is passed over, and never stops what reads all."""
+
+from __future__ import annotations
+
+import asyncio
+
+from msgspec.structs import replace
+
+from cleancut.core.format.paths import Paths
+from cleancut.core.format.story import Story, StoryKind
+from cleancut.core.primitives.codec import encode
+from cleancut.core.primitives.ids import ClusterName, Epoch, OperationId
+from cleancut.core.protocol.etcd_records import Operation
+from cleancut.core.protocol.states import OperationKind, State
+from cleancut.core.verification.damage import Level, VerificationRecord
+from cleancut.repository.clusters import find_cluster, list_clusters
+from cleancut.repository.history import last_restore, list_stories, put_story, read_stories
+from cleancut.repository.verification_log import last_read, put_check
+from cleancut.testing.memory_store import MemoryStore
+
+PATHS = Paths(ClusterName("prod"))
+AT, LATER = "2026-11-30T10:00:00.000Z", "2026-11-30T11:00:00.000Z"
+RESTORE = Operation(
+    id=OperationId("r-1"),
+    kind=OperationKind.RESTORE,
+    state=State.DONE,
+    request="{}",
+    created_at=AT,
+    ended_at=AT,
+)
+STORY = Story(
+    kind=StoryKind.RESTORE, id="r-1", at=AT, ended_at=AT, state=State.DONE, operation=RESTORE
+)
+
+
+def test_a_story_whose_times_are_none_is_passed_over() -> None:
+    async def body() -> None:
+        store = MemoryStore()
+        await put_story(store, PATHS, STORY)
+        odd = replace(STORY, id="r-2", at=LATER, operation=replace(RESTORE, ended_at="later"))
+        await put_story(store, PATHS, odd)
+        found = await read_stories(store, await list_stories(store, PATHS))
+        assert [one.id for one in found] == ["r-1"]
+        assert await last_restore(store, PATHS) is not None
+
+    asyncio.run(body())
+
+
+def test_a_check_whose_time_is_none_costs_a_second_reading() -> None:
+    async def body() -> None:
+        store = MemoryStore()
+        right = VerificationRecord(level=Level.ALL, epoch=Epoch(1), at=AT, recipes=("a",))
+        await put_check(store, PATHS, right)
+        odd = replace(right, at="now", recipes=("b",))
+        await store.put(PATHS.verification(Epoch(1), "now-all-good-1"), encode(odd))
+        assert set(await last_read(store, PATHS, Epoch(1))) == {"a"}
+
+    asyncio.run(body())
+
+
+def test_a_folder_that_is_no_cluster_is_none() -> None:
+    """A disk has a lost+found, a bucket the folders of other programs."""
+
+    async def body() -> None:
+        store = MemoryStore()
+        for path in (PATHS.format, "lost+found/x", "Other/y"):
+            await store.put(path, b"")
+        assert await list_clusters(store) == ["prod"]
+        assert await find_cluster(store, "", "file:///mnt") == "prod"
+
+    asyncio.run(body())
