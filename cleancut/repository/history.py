@@ -11,13 +11,7 @@ from typing import NamedTuple
 
 from cleancut.core.doctor.protection import RestoreTest
 from cleancut.core.format.paths import ObjectKind, Paths
-from cleancut.core.format.story import (
-    Story,
-    StoryKind,
-    StoryName,
-    check_times,
-    parse_story_name,
-)
+from cleancut.core.format.story import Story, StoryKind, StoryName, parse_story_name
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.timestamps import parse_time
@@ -66,9 +60,7 @@ async def list_stories(
 async def read_story(store: Store, path: str) -> Story | None:
     """None for one that cannot be read, or has gone meanwhile: a history may have gaps."""
     try:
-        story = decode(Story, await read_document(store, path), path)
-        check_times(story)
-        return story
+        return decode(Story, await read_document(store, path), path)
     except (Corrupt, NotFound, Refused):
         return None
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import Epoch, OperationId, numbered
-from cleancut.core.primitives.timestamps import parse_time
+from cleancut.core.primitives.timestamps import Time
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.trace import Trace
 
@@ -48,7 +48,7 @@ class BackupStory(Record, frozen=True):
     attempts, the oldest first; the last one is the backup's own, up to the staging of its
     manifest. `attempts`: their number, with those that are not kept."""
 
-    asked_at: str = ""
+    asked_at: Time = ""
     asked_by: str = ""
     attempts: int = 1
     traces: tuple[Trace, ...] = ()
@@ -62,8 +62,8 @@ class Story(Record, frozen=True):
 
     kind: StoryKind
     id: str
-    at: str
-    ended_at: str
+    at: Time
+    ended_at: Time
     state: str
     epoch: Epoch = Epoch(0)
     asked_by: str = ""
@@ -86,16 +86,6 @@ class Story(Record, frozen=True):
     def position(self) -> str:
         """Greater for a newer one, as of the operation that it is of."""
         return place(self.at, self.id)
-
-
-def check_times(story: Story) -> None:
-    """Raises: Corrupt, if one of the times that lists and timelines are made of is none."""
-    parse_time(story.at)
-    parse_time(story.ended_at)
-    if (one := story.operation) is not None:
-        for at in (one.created_at, one.ended_at, *(trace.began_at for trace in one.traces)):
-            if at:
-                parse_time(at)
 
 
 class StoryName(NamedTuple):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from cleancut.core.format.paths import ObjectKind, parse_path
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, Sha256, ShardId
-from cleancut.core.primitives.timestamps import parse_time
+from cleancut.core.primitives.timestamps import MaybeTime, Time, parse_time
 
 GRACE_S = 24 * 3600.0
 """For unknown readers of the store; nothing else needs it."""
@@ -52,7 +52,7 @@ class GarbageMark(Record, frozen=True):
 
     lists: dict[str, Sha256]
     epoch: Epoch
-    at: str
+    at: Time
     nonce: str = ""
 
 
@@ -64,7 +64,7 @@ class LastGc(Record, frozen=True):
     operator to look at; "" if it ran.
     """
 
-    at: str
+    at: MaybeTime
     marked_bytes: int = 0
     stopped: str = ""
     nonce: str = ""
@@ -75,14 +75,14 @@ class Hold(Record, frozen=True):
     label that keeps it, and until when; "" for ever."""
 
     operation: OperationId
-    created_at: str
-    expires_at: str
+    created_at: Time
+    expires_at: MaybeTime
 
 
 class Tombstone(Record, frozen=True):
     """`groups/<epoch>.deleted`: the group is deleted; the tombstone always wins."""
 
-    deleted_at: str
+    deleted_at: Time
     why: str
 
 
@@ -91,7 +91,7 @@ class Begun(Record, frozen=True):
     (collection, shard, peer). While this is there its packs stay, and those of epochs from `since`
     on, which it may reuse; and all pages."""
 
-    at: str
+    at: Time
     since: Epoch
     shards: tuple[tuple[str, ShardId, PeerId], ...]
 
@@ -104,7 +104,7 @@ class BegunImport(Record, frozen=True):
     """`imports/<id>/begun.json`: an import has begun at that time (RFC 3339). While this is there
     and not too old, its packs stay, and all pages and recipes."""
 
-    at: str
+    at: Time
 
 
 def first_reused(newest_group: int, epoch: int) -> int:

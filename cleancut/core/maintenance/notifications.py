@@ -18,7 +18,7 @@ from cleancut.core.maintenance.schedule import Do, ScheduleState
 from cleancut.core.primitives.codec import Record, decode
 from cleancut.core.primitives.errors import Corrupt
 from cleancut.core.primitives.ids import Epoch, OperationId
-from cleancut.core.primitives.timestamps import format_time, parse_time
+from cleancut.core.primitives.timestamps import Time, format_time, parse_time
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.requests import BackupRequest, RestoreRequest
 from cleancut.core.protocol.states import FINAL_STATES, SUCCEEDED, OperationKind, State
@@ -40,7 +40,7 @@ class Notification(Record, frozen=True):
 
     id: str
     event: Event
-    at: str
+    at: Time
     kind: str = ""
     operation: str = ""
     backup: str = ""
@@ -67,7 +67,7 @@ class Outbox(Record, frozen=True):
     marks: Mapping[str, str] = {}
     damaged: tuple[Epoch, ...] | None = None
     pending: tuple[Notification, ...] = ()
-    failing_since: str = ""
+    failing_since: Time = ""
     failure: str = ""
     sent_at: str = ""
     dropped: int = 0

@@ -26,7 +26,7 @@ from cleancut.core.primitives.durations import format_duration
 from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import ClusterName, OperationId, check_collection_name, parse_name
 from cleancut.core.primitives.labels import check_labels
-from cleancut.core.primitives.timestamps import format_time, parse_time
+from cleancut.core.primitives.timestamps import Time, format_time, parse_time
 from cleancut.core.protocol.fence import check_fence
 from cleancut.core.protocol.requests import BackupRequest, check_attempts, check_selection
 
@@ -124,14 +124,14 @@ class ScheduleState(Record, frozen=True):
     """
 
     timing: str
-    seen: str
+    seen: Time
     paused: bool = False
     operation: OperationId = OperationId("")
-    due: str = ""
-    skipped: str = ""
+    due: Time = ""
+    skipped: Time = ""
     why: str = ""
     outcome: str = ""
-    since: str = ""
+    since: Time = ""
 
 
 class Reset(NamedTuple):

@@ -18,6 +18,7 @@ from cleancut.core.primitives.ids import (
     Sha256,
     ShardId,
 )
+from cleancut.core.primitives.timestamps import Time
 from cleancut.core.protocol.moment import ShardMoment
 from cleancut.core.protocol.requests import Selection
 from cleancut.core.protocol.states import OperationKind, Phase, State
@@ -345,8 +346,8 @@ class Awaited(Record, frozen=True):
 
     peers: tuple[PeerId, ...] = ()
     lost: bool = False
-    since: str = ""
-    until: str = ""
+    since: Time = ""
+    until: Time = ""
     what: str = ""
 
 
@@ -363,8 +364,8 @@ class Operation(Record, frozen=True):
     request_id: str = ""
     epoch: Epoch = Epoch(0)  # of the newest attempt
     attempts: int = 0
-    created_at: str = ""
-    ended_at: str = ""
+    created_at: Time = ""
+    ended_at: Time = ""
     failure: Failure | None = None
     cancelled: bool = False
     detail: str = ""  # sha256 of a store document with more (restore: its report)

@@ -19,6 +19,7 @@ from cleancut.core.cluster.view import View
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.errors import Invalid, Refused
 from cleancut.core.primitives.ids import AgentName, Epoch, PeerId
+from cleancut.core.primitives.timestamps import Time
 from cleancut.core.protocol.requests import BackupRequest
 
 BUDGET_S, BUDGET_LIMIT_S = 2.0, 30.0
@@ -79,7 +80,7 @@ class Fence(Record, frozen=True):
     budget_s: float
     aliases: tuple[FencedAlias, ...] = ()
     hooks: tuple[Hook, ...] = ()
-    raised_at: str = ""
+    raised_at: Time = ""
     nonce: str = ""
     installation: str = ""
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import AgentName, Epoch
-from cleancut.core.primitives.timestamps import format_time, parse_time
+from cleancut.core.primitives.timestamps import Time, format_time, parse_time
 
 if TYPE_CHECKING:
     from cleancut.core.protocol.etcd_records import Failure, Vote
@@ -61,7 +61,7 @@ class Trace(Record, frozen=True):
     `message`: why it ended, "" if it succeeded. `work`: by phase and agent."""
 
     epoch: Epoch
-    began_at: str
+    began_at: Time
     steps: tuple[Step, ...] = ()
     marks: tuple[Mark, ...] = ()
     work: tuple[AgentWork, ...] = ()

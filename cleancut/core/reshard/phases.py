@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from cleancut.core.primitives.codec import Record, decode
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId
+from cleancut.core.primitives.timestamps import Time
 from cleancut.core.protocol.effect_requests import Probe
 from cleancut.core.protocol.etcd_records import Failure, Operation, ShardTask
 from cleancut.core.protocol.requests import ReshardRequest
@@ -96,7 +97,7 @@ class ReshardDraft(Record, frozen=True):
     operation: OperationId
     plan: ReshardPlan
     first: int = 0
-    begun_at: str = ""
+    begun_at: Time = ""
     done: tuple[DoneStep, ...] = ()
     ended: bool = False
 

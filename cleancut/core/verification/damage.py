@@ -14,6 +14,7 @@ from cleancut import __version__
 from cleancut.core.format.manifest import Manifest
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import Epoch
+from cleancut.core.primitives.timestamps import Time
 
 VERIFY, DRILL = "verify", "drill"
 
@@ -46,7 +47,7 @@ class VerificationRecord(Record, frozen=True):
 
     level: Level
     epoch: Epoch
-    at: str
+    at: Time
     by: str = f"cleancut {__version__}"
     recipes: tuple[str, ...] = ()
     read_bytes: int = 0

@@ -20,7 +20,8 @@ ODD = ["", "-1", "+1", " 1", "1_0", "\N{SUPERSCRIPT TWO}", "\N{ARABIC-INDIC DIGI
 def test_only_plain_digits_of_a_plain_length_are_a_number(text: str) -> None:
     assert whole_number(text) is None
     assert query_of({"page": text, "size": text}) == query_of({})
-    assert numbered(OperationId(f"r-1-x{text}")) == (f"r-1-x{text}", 0)
+    if not text.startswith("-"):
+        assert numbered(OperationId(f"r-1-x{text}")) == (f"r-1-x{text}", 0)
     for read, written in (
         (parse_id, text),
         (parse_address, f"host:{text}"),
