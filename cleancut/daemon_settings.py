@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, fields
@@ -39,6 +38,7 @@ from cleancut.runtime.addresses import is_loopback, parse_address, parse_address
 from cleancut.runtime.commands import wrong_types
 from cleancut.runtime.log import Logger
 from cleancut.runtime.tls import tls_of
+from cleancut.runtime.toml_files import read_toml
 from cleancut.runtime.watched_files import WatchedFiles, WatchedSecret
 from cleancut.runtime.webhook import check_webhook_url
 from cleancut.store.key_source import KeySource
@@ -109,8 +109,8 @@ def load_file(context: click.Context, _: click.Parameter, path: Path | None) -> 
     """Makes a TOML file's keys the defaults of the flags of the same name."""
     if path is not None:
         try:
-            settings = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            settings = read_toml(path)
+        except (OSError, ValueError) as error:
             raise click.BadParameter(f"{path}: {error}") from error
         tables = {key: value for key, value in settings.items() if _is_table(value)}
         flat = {key.replace("-", "_"): settings[key] for key in settings.keys() - tables.keys()}

@@ -245,11 +245,11 @@ def load_config(context: click.Context, _option: click.Parameter, path: Path | N
     chosen = path if path is not None else usual_path(os.environ)
     if chosen is None or (path is None and not os.path.isfile(chosen)):
         return  # isfile: a home directory that cannot be read has no file either
-    import tomllib
+    from cleancut.runtime.toml_files import read_toml
 
     try:
-        found = tomllib.loads(chosen.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        found = read_toml(chosen)
+    except (OSError, ValueError) as error:
         raise click.UsageError(f"cannot read {chosen}: {error}") from error
     known = {param.name for param in shared_options(inner=False)}
     unknown = sorted(found.keys() - known)

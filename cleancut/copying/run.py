@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -23,13 +23,14 @@ from cleancut.core.maintenance.copying import (
 )
 from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound
 from cleancut.core.primitives.ids import Epoch
-from cleancut.core.verification.damage import Damage
+from cleancut.core.verification.damage import NO_DAMAGE, Damage
 from cleancut.ports.clock import Clock
 from cleancut.repository.catalog import find_group, read_epochs, read_row, read_rows
 from cleancut.repository.verification_log import list_checks, read_damage
 from cleancut.verification.verify import ReadShare, verify_group
 
 _PROGRESS_S = 10.0
+_REPAIR = "`cleancut backup repair --from` mends it"
 Notice = Callable[[str], None]
 
 
@@ -84,14 +85,29 @@ class CopyRun:
     async def _plan(self) -> CopyPlan:
         paths, store = self.sides.paths, self.sides.source.opened.store
         there = await read_epochs(self.sides.target.opened.raw, paths)
-        verified = {one.epoch for one in await list_checks(self.sides.target.opened.raw, paths)}
-        finished = set(there.groups) & verified  # a copy may have ended before it was verified
+        finished = await self._finished(there.groups)
         if self.request.scope is Scope.ONE:
             chosen = await find_group(store, paths, self.request.backup)
             groups = [_source_group(chosen, await read_damage(store, paths))]
         else:
             groups = await self._groups(finished)
         return plan_copy(groups, self.request.scope, there=finished, deleted_there=there.deleted)
+
+    async def _finished(self, there: Sequence[Epoch]) -> set[Epoch]:
+        """Of the target's groups those that need no look: a copy may have ended before it was
+        verified, and a verified one may have been found damaged, then or later."""
+        paths, target = self.sides.paths, self.sides.target.opened
+        verified = {one.epoch for one in await list_checks(target.raw, paths)}
+        finished = [epoch for epoch in there if epoch in verified]
+        damage = await read_damage(target.store, paths) if finished else NO_DAMAGE
+        if not damage.recipes and not damage.epochs:
+            return set(finished)
+        rows = [row async for row in read_rows(target.store, paths, finished)]
+        return {
+            row.epoch
+            for row in rows
+            if row.manifest is not None and not damage.affects(row.epoch, recipes_of(row.manifest))
+        }
 
     async def _groups(self, there: set[Epoch]) -> list[SourceGroup]:
         """Those of the source; of ones that need no look, only the epoch."""
@@ -156,13 +172,15 @@ class CopyRun:
         return await self._verified(replace(copied, id=manifest.operation), manifest)
 
     async def _verified(self, copied: CopiedBackup, manifest: Manifest) -> CopiedBackup:
-        """With what a look at the copy finds; one that was there and verified stays as it is."""
+        """With what a look at the copy finds, or what is known of one that was there and
+        verified."""
         store, paths = self.sides.target.opened.store, self.sides.paths
         percent = self.request.read_percent
         if copied.state == "unchanged":
             checks = await list_checks(store, paths)
             if any(one.epoch == manifest.epoch for one in checks):
-                return copied
+                known = (await read_damage(store, paths, checks)).of(manifest)
+                return replace(copied, damaged=tuple(f"{one}; {_REPAIR}" for one in known))
         share = ReadShare(percent)
         name = str(manifest.epoch)
         verdict = await verify_group(store, paths, name, share, notice=self.notice)

@@ -36,8 +36,9 @@ class BearerToken:
 
 
 def digest_of(secret: str) -> str:
-    """The digest that the file keeps. Tokens are random and long: no salt, no slow hash."""
-    return hashlib.sha256(secret.encode()).hexdigest()
+    """The digest that the file keeps. Tokens are random and long: no salt, no slow hash. A header
+    may hold bytes that are no text."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def check_name(name: str) -> str:

@@ -268,3 +268,16 @@ def test_a_source_that_takes_no_hold_is_copied_with_a_warning(stores: TwoStores)
     done = stores.copy(ONE)
     assert not done.problems
     assert "takes no hold" in done.warnings[0]
+
+
+def test_a_copy_that_is_known_to_be_damaged_is_not_told_to_be_there(stores: TwoStores) -> None:
+    """By one command as by another: a verification of the target has found it."""
+    stores.copy(NEW)
+    stores.damage(stores.target, "packs")
+    look = verify_group(stores.target, PATHS, "5", ReadShare(100), notice=lambda _: None)
+    found = asyncio.run(look)
+    assert found.missing + found.problems
+    for request in (NEW, ONE, ALL):
+        done = stores.copy(request)
+        assert done.problems, request
+        assert "is damaged" in done.problems[0]

@@ -66,7 +66,7 @@ def test_a_token_is_good_until_it_expires_and_only_as_a_whole() -> None:
     assert find_token(tokens, SECRET, NOW_S) is OPS
     with pytest.raises(Unauthenticated, match="expired"):
         find_token(tokens, SECRET, NOW_S + 1)
-    for wrong in ("", SECRET[:-1], SECRET + "x", OPS.digest, "x" * 100_000):
+    for wrong in ("", SECRET[:-1], SECRET + "x", OPS.digest, "x" * 100_000, "\udcff"):
         with pytest.raises(Unauthenticated, match="unknown token"):
             find_token(tokens, wrong, NOW_S)
 

@@ -1,0 +1,74 @@
+"""Holds with a label: what is said to be held is held as long as was asked for."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from cleancut.core.format.paths import Paths
+from cleancut.core.primitives.codec import encode
+from cleancut.core.primitives.errors import NotFound
+from cleancut.core.primitives.ids import ClusterName, Epoch
+from cleancut.repository.holds import drop_label, labels_of, put_label
+from cleancut.testing.memory_store import MemoryStore
+from tests.support.groups import manifest, shard
+
+PATHS, ONE = Paths(ClusterName("prod")), Epoch(1)
+DAY_S = 86400.0
+
+
+class Watched(MemoryStore):
+    """Knows whether the group was without a hold after any change."""
+
+    unheld = False
+
+    async def delete(self, path: str) -> None:
+        await super().delete(path)
+        self.unheld = self.unheld or not any(PATHS.holds_of(ONE) in one for one in self.objects)
+
+
+def held(*spans: float) -> Watched:
+    """The store after one hold for each span, all by the same label."""
+
+    async def body() -> Watched:
+        store = Watched()
+        group = manifest(1, (shard("books", 0), shard("books", 1)), operation="b-1")
+        await store.put(PATHS.group(ONE), encode(group))
+        for number, for_s in enumerate(spans):
+            await put_label(store, PATHS, ONE, "audit", now_s=0.0, for_s=for_s)
+            if not number:
+                store.unheld = False  # what an earlier one may have left is deleted first
+        return store
+
+    return asyncio.run(body())
+
+
+def labels(store: MemoryStore, now_s: float) -> tuple[str, ...]:
+    return asyncio.run(labels_of(store, PATHS, ONE, now_s))
+
+
+@pytest.mark.parametrize(
+    ("spans", "until_s"),
+    [((7, 365), 365), ((7, 365, 8), 365), ((365, 7), 365), ((7, 0), 1e4), ((0, 7), 1e4)],
+)
+def test_a_hold_lasts_as_long_as_the_longest_that_was_asked_for(
+    spans: tuple[float, ...], until_s: float
+) -> None:
+    store = held(*(span * DAY_S for span in spans))
+    assert labels(store, (until_s - 1) * DAY_S) == ("audit",)
+    assert not store.unheld
+    if until_s == 365:
+        assert labels(store, (until_s + 3) * DAY_S) == ()
+
+
+def test_a_label_is_released_at_once_after_an_extension_that_was_killed() -> None:
+    store = held(7 * DAY_S)
+    (path,) = [one for one in store.objects if "label." in one]
+    store.objects[path.replace("audit", "audit_")] = store.objects.pop(path)
+    assert labels(store, 0.0) == ("audit",)
+    asyncio.run(put_label(store, PATHS, ONE, "audit", now_s=0.0, for_s=8 * DAY_S))
+    asyncio.run(drop_label(store, PATHS, ONE, "audit"))
+    assert labels(store, 0.0) == ()
+    with pytest.raises(NotFound):
+        asyncio.run(drop_label(store, PATHS, ONE, "audit"))
