@@ -13,6 +13,7 @@ from cleancut.core.protocol.states import Phase
 from cleancut.core.rebalance import phases as rebalance_phases
 from cleancut.core.reshard import phases as reshard_phases
 from cleancut.core.restore import phases as restore_phases
+from cleancut.core.undelete import phases as undelete_phases
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "ARCHITECTURE.md"
@@ -34,6 +35,7 @@ TABLES = (
     ("Restore", restore_phases.TRANSITIONS),
     ("Rebalance", rebalance_phases.TRANSITIONS),
     ("Reshard", reshard_phases.TRANSITIONS),
+    ("Undelete", undelete_phases.TRANSITIONS),
 )
 
 

@@ -13,7 +13,7 @@ python=${PYTHON:-.venv/bin/python}
     --python_out="$out" --pyi_out="$out" --grpc_python_out="$out" \
     cleancut/v1/common.proto cleancut/v1/backup.proto \
     cleancut/v1/restore.proto cleancut/v1/rebalance.proto cleancut/v1/reshard.proto \
-    cleancut/v1/schedule.proto cleancut/v1/cluster.proto
+    cleancut/v1/undelete.proto cleancut/v1/schedule.proto cleancut/v1/cluster.proto
 # A message file without a service still gets an empty stub.
 rm -f "$out/cleancut/v1/common_pb2_grpc.py"
 "$python" -m grpc_tools.protoc \

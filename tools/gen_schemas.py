@@ -30,7 +30,7 @@ from cleancut.api.restores import Restore, RestorePlan
 from cleancut.api.schedules import Schedule
 from cleancut.api.searches import SearchAnswer
 from cleancut.api.status import Status
-from cleancut.api.undeletes import Undelete
+from cleancut.api.undeletes import Undelete, UndeletePlan
 from cleancut.api.values import SCHEMA, CommandError
 from cleancut.api.verdicts import Verdict
 
@@ -45,7 +45,6 @@ DOCUMENTS: dict[str, tuple[str, Any]] = {
     "copy": ("copy", Copy),
     "repair": ("repair", Repair),
     "diff": ("diff", Diff),
-    "undelete": ("undelete", Undelete),
     "answer": ("answer", SearchAnswer),
     "gc": ("gc", GarbageCollection),
     "restore": ("restore", Restore),
@@ -57,6 +56,9 @@ DOCUMENTS: dict[str, tuple[str, Any]] = {
     "reshard": ("reshard", Reshard),
     "reshards": ("reshards", list[Reshard]),
     "reshard-plan": ("plan", ReshardPlan),
+    "undelete": ("undelete", Undelete),
+    "undeletes": ("undeletes", list[Undelete]),
+    "undelete-plan": ("plan", UndeletePlan),
     "schedule": ("schedule", Schedule),
     "schedules": ("schedules", list[Schedule]),
     "status": ("status", Status),

@@ -35,7 +35,8 @@ class AgentContext:
     logs of its shards in there; `capture`: their segments. `limits`: the current upload limits.
     `token_hex`: a random string of N bytes. `free_disk_bytes`: free bytes of the disk that holds a
     directory. `store_bound_s`: of a small call to the store. `stores`: names of further stores that
-    backups can be restored from.
+    backups can be restored from. `engine`: why shards of a backup cannot be opened in this process,
+    as in its session.
     """
 
     name: AgentName
@@ -55,4 +56,5 @@ class AgentContext:
     free_disk_bytes: Callable[[Path], int] = free_disk_bytes
     store_bound_s: float = 15.0
     stores: tuple[str, ...] = ()
+    engine: str | None = None
     skipped: SkippedRecords = field(default_factory=SkippedRecords)

@@ -21,6 +21,7 @@ from cleancut.core.protocol.participant import TICKED, Participant
 from cleancut.core.protocol.states import OperationKind, Phase
 from cleancut.core.reshard.participant import ReshardParticipant
 from cleancut.core.restore.participant import RestoreParticipant
+from cleancut.core.undelete.participant import UndeleteParticipant
 from cleancut.ports.coordination import Compacted, Created, Guard, KeyValue, Modified, Put
 from cleancut.runtime.log import Logger
 from cleancut_agent.context import AgentContext
@@ -66,6 +67,7 @@ class AgentLoop:
             OperationKind.RESTORE: RestoreParticipant(session.token),
             OperationKind.REBALANCE: RestoreParticipant(session.token),
             OperationKind.RESHARD: ReshardParticipant(session.token),
+            OperationKind.UNDELETE: UndeleteParticipant(session.token),
         }
         self._ctl = Ctl()
         self._revision = 0

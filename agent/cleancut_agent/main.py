@@ -32,6 +32,7 @@ from cleancut.daemon_settings import (
     shared_of,
     warn_of_etcd,
 )
+from cleancut.data.requirements import why_no_data
 from cleancut.ports.coordination import Coordination
 from cleancut.ports.store import Store
 from cleancut.qdrant.http import check_url
@@ -185,6 +186,7 @@ async def open_agent(
             capture=_local_capture(storage, flags["spill_dir"], limits) if storage else None,
             limits=limits,
             stores=tuple(sorted(stores)),
+            engine=why_no_data(),
         )
         metrics.ask(
             lambda: free_by_volume(context),

@@ -25,6 +25,7 @@ from cleancut_agent.restore.shard_checks import count_replica
 from cleancut_agent.restore.tar_server import TarServer
 from cleancut_agent.session import OpenSession, open_session
 from cleancut_agent.settings_watch import watch_settings
+from cleancut_agent.undelete.effects import AgentUndeleteEffects
 
 _RETRY_S = 1.0
 
@@ -108,5 +109,6 @@ def session_loop(
         OperationKind.RESTORE: AgentRestoreEffects(context, process.tars),
         OperationKind.REBALANCE: AgentRestoreEffects(context, process.tars, count_replica),
         OperationKind.RESHARD: AgentReshardEffects(context),
+        OperationKind.UNDELETE: AgentUndeleteEffects(context, session),
     }
     return AgentLoop(context, session, effects, metrics=process.metrics, log=log)

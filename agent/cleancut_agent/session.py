@@ -91,6 +91,7 @@ async def describe(context: AgentContext, known: Session | None = None) -> Sessi
             nonce=nonce,
             stores=context.stores,
             spill_max_bytes=context.limits.spill_max_bytes,
+            engine=context.engine,
         )
     free = storage_free_bytes(context)
     if known is None:
@@ -115,6 +116,7 @@ async def describe(context: AgentContext, known: Session | None = None) -> Sessi
         nonce=nonce,
         stores=context.stores,
         spill_max_bytes=context.limits.spill_max_bytes,
+        engine=context.engine,
     )
 
 

@@ -16,7 +16,9 @@ from cleancut.api.operations import shown_error
 from cleancut.api.rebalances import BalancedPeer, BalanceStep, Rebalance
 from cleancut.api.reshards import Reshard, ReshardStep
 from cleancut.api.restores import Restore, RestoredCollection, RestoredLog, RestoredMoment
+from cleancut.api.undeletes import Undelete, UndeleteShard
 from cleancut.api.values import to_value
+from cleancut.core.primitives.ids import Epoch
 from cleancut.core.primitives.timestamps import format_time
 from cleancut.core.protocol.documents import RestoredShard
 from cleancut.core.protocol.etcd_records import Operation, Seeded
@@ -29,12 +31,15 @@ from cleancut.core.protocol.requests import (
     ReshardRequest,
     RestoreRequest,
     SeedRequest,
+    UndeleteRequest,
 )
 from cleancut.core.protocol.states import OperationKind
 from cleancut.core.rebalance.phases import RebalanceDraft
 from cleancut.core.rebalance.plan import BalancePlan
 from cleancut.core.reshard.phases import ReshardDraft
 from cleancut.core.reshard.plan import ReshardStep as PlannedStep
+from cleancut.core.undelete.phases import ShardProgress, UndeleteDraft
+from cleancut.core.undelete.plan import PlannedShard
 
 
 def backup_from(operation: Operation) -> Backup:
@@ -136,6 +141,61 @@ def reshard_from(operation: Operation) -> Reshard:
         attempt_history=shown_attempts(operation.traces),
         error=shown_error(operation.failure),
         warnings=unread,
+    )
+
+
+def undelete_from(operation: Operation) -> Undelete:
+    nothing = UndeleteRequest(backup=Epoch(0), collection="", into="")
+    request, unread = read_asked(operation, UndeleteRequest, nothing)
+    return Undelete(
+        id=operation.id,
+        state=operation.state,
+        created_at=operation.created_at or None,
+        ended_at=operation.ended_at or None,
+        backup_epoch=request.backup,
+        collection=request.collection,
+        into=request.into,
+        overwrite=request.overwrite,
+        count_only=request.count_only,
+        restored=operation.reached,
+        attempt_history=shown_attempts(operation.traces),
+        error=shown_error(operation.failure),
+        warnings=unread,
+    )
+
+
+def with_shards(shown: Undelete, draft: UndeleteDraft) -> Undelete:
+    """`shown`, with what was planned and done."""
+    at = {one.shard_id: one for one in draft.shards}
+    absent = sum(one.absent for one in draft.shards)
+    warnings = (*shown.warnings, *draft.plan.notes)
+    if absent:
+        warnings = (*warnings, f"{absent:,} points were not there after they were put back")
+    selected = sum(one.settled for one in draft.shards)
+    missing = sum(one.missing for one in draft.shards)
+    differing = sum(one.differing for one in draft.shards)
+    return replace(
+        shown,
+        selected=selected,
+        present=selected - missing - differing,
+        missing=missing,
+        differing=differing,
+        restored=sum(one.restored for one in draft.shards),
+        absent=absent,
+        shards=tuple(shard_of(one, at.get(one.shard_id)) for one in draft.plan.shards),
+        warnings=warnings,
+    )
+
+
+def shard_of(shard: PlannedShard, at: ShardProgress | None = None) -> UndeleteShard:
+    return UndeleteShard(
+        shard_id=shard.shard_id,
+        shard_key=None if shard.shard_key is None else str(shard.shard_key),
+        agent=shard.agent,
+        points=shard.points,
+        size_bytes=shard.size_bytes,
+        selected=at.settled if at is not None else 0,
+        done=at is not None and at.done,
     )
 
 

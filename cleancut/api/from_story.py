@@ -15,12 +15,15 @@ from cleancut.api.from_operation import (
     rebalance_from,
     reshard_from,
     restore_from,
+    undelete_from,
     with_moves,
+    with_shards,
     with_steps,
 )
 from cleancut.api.rebalances import Rebalance
 from cleancut.api.reshards import Reshard
 from cleancut.api.restores import Restore, RestoredCollection
+from cleancut.api.undeletes import Undelete
 from cleancut.api.values import to_value
 from cleancut.core.format.story import BACKUPS, Story
 from cleancut.core.primitives.ids import Epoch
@@ -29,6 +32,7 @@ from cleancut.core.protocol.states import OperationKind
 from cleancut.core.rebalance.phases import RebalanceDraft
 from cleancut.core.reshard.phases import ReshardDraft
 from cleancut.core.restore.report import RestoreReport
+from cleancut.core.undelete.phases import UndeleteDraft
 
 T = TypeVar("T")
 Shown = TypeVar("Shown")
@@ -70,6 +74,15 @@ def reshard_of(story: Story) -> Reshard | None:
         return None
     shown, draft = reshard_from(operation), _document(story, ReshardDraft)
     return shown if draft is None else with_steps(shown, draft)
+
+
+def undelete_of(story: Story) -> Undelete | None:
+    """None, if the story is not of an undelete."""
+    operation = story.operation
+    if operation is None or operation.kind is not OperationKind.UNDELETE:
+        return None
+    shown, draft = undelete_from(operation), _document(story, UndeleteDraft)
+    return shown if draft is None else with_shards(shown, draft)
 
 
 def backup_of(story: Story) -> Backup | None:

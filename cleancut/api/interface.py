@@ -22,6 +22,7 @@ from cleancut.api.repairs import Repair
 from cleancut.api.reshards import Reshard, ReshardOptions, ReshardPage, ReshardPlan
 from cleancut.api.restores import Restore, RestoreOptions, RestorePage, RestorePlan
 from cleancut.api.schedules import Schedule, ScheduleList
+from cleancut.api.undeletes import Undelete, UndeleteOptions, UndeletePage, UndeletePlan
 from cleancut.core.protocol.requests import BackupRequest, ImportRequest, SeedRequest
 
 
@@ -182,6 +183,30 @@ class ReshardApi(Protocol):
         ...
 
 
+class UndeleteApi(Protocol):
+    """Undeletes."""
+
+    async def plan_undelete(self, options: UndeleteOptions) -> UndeletePlan: ...
+
+    async def start_undelete(
+        self, options: UndeleteOptions, *, request_id: str, plan_digest: str
+    ) -> Undelete:
+        """Leader only. Returns once the operation is recorded."""
+        ...
+
+    async def get_undelete(self, name: str) -> Undelete: ...
+
+    async def list_undeletes(self, page: PageRequest) -> UndeletePage: ...
+
+    def watch_undelete(self, name: str) -> AsyncIterator[Undelete]:
+        """As `watch_restore`."""
+        ...
+
+    async def cancel_undelete(self, name: str) -> Undelete:
+        """Leader only. Ends it between two batches; what is back stays."""
+        ...
+
+
 class ClusterApi(Protocol):
     """The cluster itself, and the settings of its agents."""
 
@@ -228,6 +253,7 @@ class Api:
     restores: RestoreApi
     rebalances: RebalanceApi
     reshards: ReshardApi
+    undeletes: UndeleteApi
     schedules: ScheduleApi
     cluster: ClusterApi
     trouble: Callable[[], str] = lambda: ""

@@ -8,11 +8,12 @@ from cleancut.api.rebalances import (
 )
 from cleancut.api.reshards import Reshard
 from cleancut.api.restores import Restore
+from cleancut.api.undeletes import Undelete
 from cleancut.api.values import OperationError
 from cleancut.core.protocol.etcd_records import Failure
 from cleancut.core.protocol.states import FINAL_STATES
 
-Operation = Backup | Restore | Rebalance | Reshard
+Operation = Backup | Restore | Rebalance | Reshard | Undelete
 
 
 def is_over(operation: Operation) -> bool:

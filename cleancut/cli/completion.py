@@ -141,6 +141,10 @@ async def _reshards(client: Client) -> list[Name]:
     return [_operation(one) for one in (await client.list_reshards(SHOWN)).reshards]
 
 
+async def _undeletes(client: Client) -> list[Name]:
+    return [_operation(one) for one in (await client.list_undeletes(SHOWN)).undeletes]
+
+
 async def _rebalances(client: Client) -> list[Name]:
     return [_operation(one) for one in (await client.list_rebalances(SHOWN)).rebalances]
 
@@ -165,6 +169,7 @@ _ASKED: dict[str, Callable[[Any], Awaitable[list[Name]]]] = {
     "restores": _restores,
     "reshards": _reshards,
     "rebalances": _rebalances,
+    "undeletes": _undeletes,
     "peers": _peers,
 }
 _READ: dict[str, Callable[[Any, Any], Awaitable[list[Name]]]] = {

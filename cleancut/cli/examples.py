@@ -116,10 +116,6 @@ _EXPLAINED = {
     "backup show": Explained(
         "how-to/backup", ("cleancut backup show 17", "cleancut backup show latest -o json")
     ),
-    "backup undelete": Explained(
-        "how-to/undelete",
-        (f"{_STORE} backup undelete 17 -c products --ids 1,2 --qdrant-url http://qdrant:6333",),
-    ),
     "backup verify": Explained(
         "how-to/verify",
         (f"{_STORE} backup verify 17", f"{_STORE} backup verify latest --read-data 10"),
@@ -205,5 +201,16 @@ _EXPLAINED = {
     "token new": Explained(
         "how-to/security", ("cleancut token new --name ci --role operator --expires 90d",)
     ),
+    "undelete": Explained("how-to/undelete", ("cleancut undelete plan 17 -c products",)),
+    "undelete cancel": Explained("how-to/undelete", ("cleancut undelete cancel u-1",)),
+    "undelete list": Explained("how-to/undelete", ("cleancut undelete list",)),
+    "undelete plan": Explained(
+        "how-to/undelete", ("cleancut undelete plan 17 -c products --ids @lost.txt",)
+    ),
+    "undelete show": Explained("how-to/undelete", ("cleancut undelete show u-1",)),
+    "undelete start": Explained(
+        "how-to/undelete", ("cleancut undelete start 17 -c products --ids 1,2",)
+    ),
+    "undelete watch": Explained("how-to/undelete", ("cleancut undelete watch u-1",)),
     "version": Explained("reference/releases", ("cleancut version",)),
 }

@@ -81,6 +81,7 @@ NOUNS = {
         "Say whether each collection has a recent whole backup, then what runs and what is wrong.",
     ),
     "token": Noun("token:token", "Create bearer tokens for the coordinators' --tokens-file."),
+    "undelete": Noun("undelete:undelete", "Put points of a backup back into a live collection."),
     "version": Noun(
         "version:version",
         "Show the versions of this program and of the formats that it reads and writes.",

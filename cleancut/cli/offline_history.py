@@ -12,6 +12,7 @@ from cleancut.api.from_story import (
     reshard_of,
     restore_of,
     shown_stories,
+    undelete_of,
 )
 from cleancut.cli.offline import with_store
 from cleancut.cli.settings import Settings
@@ -25,6 +26,7 @@ _SHOWN: dict[str, Callable[[Story], Any]] = {
     StoryKind.RESTORE: restore_of,
     StoryKind.REBALANCE: rebalance_of,
     StoryKind.RESHARD: reshard_of,
+    StoryKind.UNDELETE: undelete_of,
 }
 
 
@@ -42,8 +44,7 @@ def with_failed(settings: Settings, found: list[Backup], limit: int) -> list[Bac
 
 
 def list_ended(settings: Settings, kind: str, limit: int) -> list[Any]:
-    """The newest `limit` restores, rebalances or reshards, newest first; those under way are in
-    etcd alone."""
+    """The newest `limit` operations of this kind, newest first. Those under way are in etcd."""
 
     async def read(store: Store, paths: Paths) -> list[Any]:
         stored = await list_stories(store, paths, (kind,))

@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from cleancut.api.rebalances import Rebalance
     from cleancut.api.reshards import Reshard
     from cleancut.api.restores import Restore
+    from cleancut.api.undeletes import Undelete
     from cleancut.client.client import Client
 
 T = TypeVar("T")
-Op = TypeVar("Op", "Backup", "Restore", "Rebalance", "Reshard")
+Op = TypeVar("Op", "Backup", "Restore", "Rebalance", "Reshard", "Undelete")
 WAIT_S = 24 * 3600.0
 """Default bound of waiting: that of an upload."""
 

@@ -89,4 +89,8 @@ __all__ = [
     "Tls",
     "Unauthenticated",
     "Unavailable",
+    "Undelete",
+    "UndeleteOptions",
+    "UndeletePage",
+    "UndeletePlan",
 ]

@@ -17,8 +17,10 @@ from cleancut.api.repairs import Repair
 from cleancut.api.reshards import Reshard, ReshardOptions, ReshardPage, ReshardPlan
 from cleancut.api.restores import Restore, RestoreOptions, RestorePage, RestorePlan
 from cleancut.api.schedules import Schedule, ScheduleList
-from cleancut.client.client import ALL, DEEP_S, EVEN, MARK_S, SEED, WHOLE, Client
+from cleancut.api.undeletes import Undelete, UndeleteOptions, UndeletePage, UndeletePlan
+from cleancut.client.client import Client
 from cleancut.client.connection import CALL_S
+from cleancut.client.defaults import ALL, DEEP_S, EVEN, MARK_S, SEED, WHOLE
 from cleancut.core.protocol.requests import BackupRequest, ImportRequest, SeedRequest
 from cleancut.runtime.tls import Tls
 
@@ -197,6 +199,26 @@ class BlockingClient:
 
     def cancel_reshard(self, name: str) -> Reshard:
         return self._runner.run(self._client.cancel_reshard(name))
+
+    def plan_undelete(self, options: UndeleteOptions) -> UndeletePlan:
+        return self._runner.run(self._client.plan_undelete(options))
+
+    def start_undelete(
+        self, request_id: str, options: UndeleteOptions, plan_digest: str = ""
+    ) -> Undelete:
+        return self._runner.run(self._client.start_undelete(request_id, options, plan_digest))
+
+    def get_undelete(self, name: str) -> Undelete:
+        return self._runner.run(self._client.get_undelete(name))
+
+    def list_undeletes(self, page_size: int = 0, page_token: str = "") -> UndeletePage:
+        return self._runner.run(self._client.list_undeletes(page_size, page_token))
+
+    def watch_undelete(self, name: str) -> Iterator[Undelete]:
+        return self._each(self._client.watch_undelete(name))
+
+    def cancel_undelete(self, name: str) -> Undelete:
+        return self._runner.run(self._client.cancel_undelete(name))
 
     def cluster_status(self) -> ClusterStatus:
         return self._runner.run(self._client.cluster_status())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -13,17 +12,18 @@ from cleancut.api.archive import Archive, ArchiveMark, LogPage, LogQuery
 from cleancut.api.backups import Backup, BackupPage
 from cleancut.api.cluster import AgentSettings, ClusterStatus, Diagnosis, ForgottenPeer, Identity
 from cleancut.api.garbage import GarbageCollection
-from cleancut.api.operations import is_over
 from cleancut.api.protection import Protection
 from cleancut.api.rebalances import Rebalance, RebalanceOptions, RebalancePage, RebalancePlan
 from cleancut.api.repairs import Repair
 from cleancut.api.reshards import Reshard, ReshardOptions, ReshardPage, ReshardPlan
 from cleancut.api.restores import Restore, RestoreOptions, RestorePage, RestorePlan
 from cleancut.api.schedules import Schedule, ScheduleList
+from cleancut.api.undeletes import Undelete, UndeleteOptions, UndeletePage, UndeletePlan
 from cleancut.api.values import ApiValue
 from cleancut.api.wire import from_message, from_response, new_message, to_message
 from cleancut.client.connection import CALL_S, Link, Method
-from cleancut.client.waiting import last_of, new_id
+from cleancut.client.defaults import ALL, CARE_S, DEEP_S, EVEN, GC_S, MARK_S, SEED, WHOLE
+from cleancut.client.waiting import follow, last_of, new_id
 from cleancut.core.protocol.requests import BackupRequest, ImportRequest, SeedRequest
 from cleancut.runtime.tls import Tls
 from cleancut.v1 import backup_pb2 as backups
@@ -32,28 +32,16 @@ from cleancut.v1 import rebalance_pb2 as rebalances
 from cleancut.v1 import reshard_pb2 as reshards
 from cleancut.v1 import restore_pb2 as restores
 from cleancut.v1 import schedule_pb2 as schedules
+from cleancut.v1 import undelete_pb2 as undeletes
 from cleancut.v1.backup_pb2_grpc import BackupServiceStub
 from cleancut.v1.cluster_pb2_grpc import ClusterServiceStub
 from cleancut.v1.rebalance_pb2_grpc import RebalanceServiceStub
 from cleancut.v1.reshard_pb2_grpc import ReshardServiceStub
 from cleancut.v1.restore_pb2_grpc import RestoreServiceStub
 from cleancut.v1.schedule_pb2_grpc import ScheduleServiceStub
+from cleancut.v1.undelete_pb2_grpc import UndeleteServiceStub
 
 S = TypeVar("S", bound=ApiValue)
-Op = TypeVar("Op", Backup, Restore, Rebalance, Reshard)
-CARE_S = 50.0
-MARK_S = 30.0
-"""Bound of calls that look at every peer, some of which hang, or wait for an operation's end."""
-GC_S = 3600.0
-DEEP_S = 24 * 3600.0
-"""Bound of a gc run, which goes over all of a store."""
-WHOLE = BackupRequest()
-"""All collections, by the coordinator's settings."""
-SEED = SeedRequest()
-ALL = RestoreOptions()
-"""The whole group, under its own names."""
-EVEN = RebalanceOptions()
-"""As many moves as it takes."""
 
 
 class Client:
@@ -162,7 +150,7 @@ class Client:
     def watch_backup(self, name: str) -> AsyncGenerator[Backup, None]:
         """The backup now, then after each change; ends after a final state."""
         message = new_message(backups.WatchBackupRequest, id=name)
-        return self._until_over(lambda c: BackupServiceStub(c).WatchBackup, message, Backup)
+        return follow(self._link, lambda c: BackupServiceStub(c).WatchBackup, message, Backup)
 
     async def cancel_backup(self, name: str) -> Backup:
         message = new_message(backups.CancelBackupRequest, id=name)
@@ -290,7 +278,7 @@ class Client:
     def watch_restore(self, name: str) -> AsyncGenerator[Restore, None]:
         """As `watch_backup`."""
         message = new_message(restores.WatchRestoreRequest, id=name)
-        return self._until_over(lambda c: RestoreServiceStub(c).WatchRestore, message, Restore)
+        return follow(self._link, lambda c: RestoreServiceStub(c).WatchRestore, message, Restore)
 
     async def cancel_restore(self, name: str) -> Restore:
         """As it ended; still open, if what it made could not be dropped within 40 s."""
@@ -340,8 +328,8 @@ class Client:
     def watch_rebalance(self, name: str) -> AsyncGenerator[Rebalance, None]:
         """As `watch_backup`."""
         message = new_message(rebalances.WatchRebalanceRequest, id=name)
-        return self._until_over(
-            lambda c: RebalanceServiceStub(c).WatchRebalance, message, Rebalance
+        return follow(
+            self._link, lambda c: RebalanceServiceStub(c).WatchRebalance, message, Rebalance
         )
 
     async def cancel_rebalance(self, name: str) -> Rebalance:
@@ -385,13 +373,56 @@ class Client:
     def watch_reshard(self, name: str) -> AsyncGenerator[Reshard, None]:
         """As `watch_backup`."""
         message = new_message(reshards.WatchReshardRequest, id=name)
-        return self._until_over(lambda c: ReshardServiceStub(c).WatchReshard, message, Reshard)
+        return follow(self._link, lambda c: ReshardServiceStub(c).WatchReshard, message, Reshard)
 
     async def cancel_reshard(self, name: str) -> Reshard:
         """As it ended; still open, if its step could not be aborted or finished within 40 s."""
         message = new_message(reshards.CancelReshardRequest, id=name)
         return await self._one(
             lambda c: ReshardServiceStub(c).CancelReshard, message, Reshard, timeout_s=CARE_S
+        )
+
+    async def plan_undelete(self, options: UndeleteOptions) -> UndeletePlan:
+        message = new_message(
+            undeletes.PlanUndeleteRequest,
+            options=to_message(options, undeletes.UndeleteOptions),
+        )
+        return await self._one(lambda c: UndeleteServiceStub(c).PlanUndelete, message, UndeletePlan)
+
+    async def start_undelete(
+        self, request_id: str, options: UndeleteOptions, plan_digest: str = ""
+    ) -> Undelete:
+        """The undelete that was started: the caller has read the plan and means it."""
+        message = new_message(
+            undeletes.StartUndeleteRequest,
+            request_id=request_id or new_id(),
+            options=to_message(options, undeletes.UndeleteOptions),
+            confirmed=True,
+            plan_digest=plan_digest,
+        )
+        return await self._one(lambda c: UndeleteServiceStub(c).StartUndelete, message, Undelete)
+
+    async def get_undelete(self, name: str) -> Undelete:
+        message = new_message(undeletes.GetUndeleteRequest, id=name)
+        return await self._one(lambda c: UndeleteServiceStub(c).GetUndelete, message, Undelete)
+
+    async def list_undeletes(self, page_size: int = 0, page_token: str = "") -> UndeletePage:
+        message = new_message(
+            undeletes.ListUndeletesRequest, page_size=page_size, page_token=page_token
+        )
+        answer = await self._link.call(lambda c: UndeleteServiceStub(c).ListUndeletes, message)
+        return from_message(answer, UndeletePage)
+
+    def watch_undelete(self, name: str) -> AsyncGenerator[Undelete, None]:
+        """As `watch_backup`."""
+        message = new_message(undeletes.WatchUndeleteRequest, id=name)
+        return follow(self._link, lambda c: UndeleteServiceStub(c).WatchUndelete, message, Undelete)
+
+    async def cancel_undelete(self, name: str) -> Undelete:
+        """As it ended; still open, if its agents did not settle within 40 s."""
+        message = new_message(undeletes.CancelUndeleteRequest, id=name)
+        return await self._one(
+            lambda c: UndeleteServiceStub(c).CancelUndelete, message, Undelete, timeout_s=CARE_S
         )
 
     async def cluster_status(self) -> ClusterStatus:
@@ -439,20 +470,13 @@ class Client:
         """A moment, under this name, at which all archived shards stood still; all that was written
         before it is stored. `timeout_s`: how long such a moment is looked for."""
         message = new_message(cluster.TakeMarkRequest, name=name, timeout_s=timeout_s)
+        bound_s = timeout_s + CARE_S
         return await self._one(
-            lambda c: ClusterServiceStub(c).TakeMark,
-            message,
-            ArchiveMark,
-            timeout_s=timeout_s + CARE_S,
+            lambda c: ClusterServiceStub(c).TakeMark, message, ArchiveMark, timeout_s=bound_s
         )
 
     async def forget_peer(
-        self,
-        peer_id: int,
-        *,
-        force: bool = False,
-        confirmed: bool = True,
-        typed_peer_id: int = 0,
+        self, peer_id: int, *, force: bool = False, confirmed: bool = True, typed_peer_id: int = 0
     ) -> ForgottenPeer:
         """The peer is gone from the cluster; without `confirmed` only what that would lose. `force`
         needs `typed_peer_id`, the id again, for a peer heard within 10 minutes."""
@@ -473,15 +497,3 @@ class Client:
         """The value in the only field of the response."""
         answer = await self._link.call(method, message, timeout_s=timeout_s)
         return from_response(answer, kind)
-
-    async def _until_over(
-        self, method: Method, message: Message, kind: type[Op]
-    ) -> AsyncGenerator[Op, None]:
-        """What a watch sees, up to its final state."""
-        stream = self._link.watch(method, message)
-        async with aclosing(stream):
-            async for answer in stream:
-                seen = from_response(answer, kind)
-                yield seen
-                if is_over(seen):
-                    return

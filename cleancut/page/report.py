@@ -55,6 +55,7 @@ def _operations(seen: Seen) -> list[tuple[str, Sequence[Operation], str]]:
         ("Restores", seen.restores),
         ("Rebalances", seen.rebalances),
         ("Reshards", seen.reshards),
+        ("Undeletes", seen.undeletes),
     ]
     return [
         (title, rows[:_OPERATIONS], f"live_{title.lower()}.html") for title, rows in kinds if rows

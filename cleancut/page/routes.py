@@ -29,6 +29,7 @@ BACKUP = Page("/backups/{name}", "Backup", "BackupService/GetBackup")
 RESTORES = Page("/restores", "Restores", "RestoreService/ListRestores")
 REBALANCES = Page("/rebalances", "Rebalances", "RebalanceService/ListRebalances")
 RESHARDS = Page("/reshards", "Reshards", "ReshardService/ListReshards")
+UNDELETES = Page("/undeletes", "Undeletes", "UndeleteService/ListUndeletes")
 VERIFICATION = Page("/verification", "Verification", "BackupService/ListBackups")
 GROWTH = Page("/growth", "Growth", "BackupService/ListBackups")
 CLUSTER = Page("/cluster", "Cluster", "ClusterService/GetStatus")
@@ -40,6 +41,7 @@ NAVIGATION = (
     RESTORES,
     REBALANCES,
     RESHARDS,
+    UNDELETES,
     VERIFICATION,
     GROWTH,
     CLUSTER,

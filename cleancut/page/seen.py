@@ -13,6 +13,7 @@ from cleancut.api.rebalances import Rebalance
 from cleancut.api.reshards import Reshard
 from cleancut.api.restores import Restore
 from cleancut.api.schedules import Schedule
+from cleancut.api.undeletes import Undelete
 from cleancut.core.format.timeline import Timeline
 from cleancut.core.verification.damage import LogEntry
 
@@ -36,6 +37,7 @@ class Seen:
     restores: tuple[Restore, ...] = ()
     rebalances: tuple[Rebalance, ...] = ()
     reshards: tuple[Reshard, ...] = ()
+    undeletes: tuple[Undelete, ...] = ()
     running: tuple[Operation, ...] = ()
     checks: tuple[LogEntry, ...] = ()
     timelines: Mapping[str, Timeline] = field(default_factory=dict)

@@ -28,6 +28,7 @@ from cleancut.page.routes import (
     REBALANCES,
     RESHARDS,
     RESTORES,
+    UNDELETES,
     VERIFICATION,
     Page,
 )
@@ -197,6 +198,10 @@ def rebalances(seen: Seen) -> View:
 
 def reshards(seen: Seen) -> View:
     return _operations(seen, RESHARDS, "Reshards", seen.reshards)
+
+
+def undeletes(seen: Seen) -> View:
+    return _operations(seen, UNDELETES, "Undeletes", seen.undeletes)
 
 
 def _operations(seen: Seen, page: Page, title: str, rows: Sequence[Operation]) -> View:

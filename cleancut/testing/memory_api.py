@@ -56,6 +56,7 @@ from cleancut.core.protocol.states import State
 from cleancut.testing.memory_rebalances import MemoryRebalances
 from cleancut.testing.memory_reshards import MemoryReshards
 from cleancut.testing.memory_status import AGENTS, COORDINATORS, EVIDENCE, PROTECTED
+from cleancut.testing.memory_undeletes import MemoryUndeletes
 
 Op = TypeVar("Op", Backup, Restore)
 
@@ -106,6 +107,7 @@ class MemoryApi:
     requests: dict[str, tuple[object, str]] = field(default_factory=dict)
     rebalances: MemoryRebalances = field(default_factory=MemoryRebalances)
     reshards: MemoryReshards = field(default_factory=MemoryReshards)
+    undeletes: MemoryUndeletes = field(default_factory=MemoryUndeletes)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     owned: bool = False
     protected: Protection = PROTECTED
@@ -117,7 +119,8 @@ class MemoryApi:
     @property
     def api(self) -> Api:
         """Itself, as `serve_api` takes it."""
-        return Api(self.leader_address, self, self, self.rebalances, self.reshards, self, self)
+        changes = self.rebalances, self.reshards, self.undeletes
+        return Api(self.leader_address, self, self, *changes, self, self)
 
     def leader_address(self) -> str | None:
         return self.leader

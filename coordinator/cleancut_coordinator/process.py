@@ -45,6 +45,7 @@ from cleancut_coordinator.rebalance.effects import RebalanceEffects
 from cleancut_coordinator.reshard.effects import ReshardEffects
 from cleancut_coordinator.restore.effects import RestoreEffects
 from cleancut_coordinator.restore.source_hold import renew_holds
+from cleancut_coordinator.undelete.effects import UndeleteEffects
 
 _RETRY_S = 1.0
 _LEADER_POLL_S = 2.0
@@ -229,6 +230,7 @@ def leader_effects(context: CoordinatorContext) -> dict[OperationKind, LeaderEff
         OperationKind.RESTORE: RestoreEffects(context),
         OperationKind.REBALANCE: RebalanceEffects(context),
         OperationKind.RESHARD: ReshardEffects(context),
+        OperationKind.UNDELETE: UndeleteEffects(context),
     }
 
 

@@ -17,7 +17,6 @@ from cleancut.cli.commands.check import check
 from cleancut.cli.commands.data.diff import diff_
 from cleancut.cli.commands.data.export import export_
 from cleancut.cli.commands.data.query import query_
-from cleancut.cli.commands.data.undelete import undelete_
 from cleancut.cli.commands.seed import seed
 from cleancut.cli.exit_codes import Exit, proof_exit, say
 from cleancut.cli.options import (
@@ -293,7 +292,6 @@ backup.add_command(log)
 backup.add_command(export_)
 backup.add_command(diff_)
 backup.add_command(query_)
-backup.add_command(undelete_)
 backup.add_command(copy)
 backup.add_command(repair)
 backup.add_command(import_)

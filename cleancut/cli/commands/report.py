@@ -47,6 +47,7 @@ async def _rendered(store: Store, paths: Paths, status: Status) -> str:
         reshard_of,
         restore_of,
         shown_stories,
+        undelete_of,
     )
     from cleancut.core.format.timeline import timeline_of
     from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
@@ -81,6 +82,7 @@ async def _rendered(store: Store, paths: Paths, status: Status) -> str:
         restores=tuple(shown_stories(stories, restore_of)),
         rebalances=tuple(shown_stories(stories, rebalance_of)),
         reshards=tuple(shown_stories(stories, reshard_of)),
+        undeletes=tuple(shown_stories(stories, undelete_of)),
         checks=catalog.checks,
         timelines={one.id: timeline_of(one) for one in stories},
     )

@@ -17,12 +17,14 @@ from cleancut.api.restores import RestorePlan
 from cleancut.api.schedules import Schedule
 from cleancut.api.searches import SearchAnswer
 from cleancut.api.status import Status
+from cleancut.api.undeletes import UndeletePlan
 from cleancut.api.values import ApiValue
 
 _NAMES: dict[type[ApiValue], Callable[[Any], str]] = {
     RestorePlan: lambda value: str(value.backup_id),
     RebalancePlan: lambda value: str(value.digest),
     ReshardPlan: lambda value: str(value.digest),
+    UndeletePlan: lambda value: str(value.digest),
     Status: lambda value: "protected" if value.protected else "not-protected",
     Identity: lambda value: str(value.cluster_id),
     AgentSettings: lambda value: str(value.upload_bytes_per_s),

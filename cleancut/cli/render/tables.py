@@ -20,7 +20,7 @@ from cleancut.api.reshards import Reshard, ReshardPlan
 from cleancut.api.restores import Restore, RestorePlan
 from cleancut.api.schedules import Schedule
 from cleancut.api.searches import SearchAnswer
-from cleancut.api.undeletes import Undelete
+from cleancut.api.undeletes import Undelete, UndeletePlan
 from cleancut.api.verdicts import Verdict
 from cleancut.cli.render import (
     archive_tables,
@@ -45,7 +45,6 @@ ONE: dict[type[Any], Callable[[Any], RenderableType]] = {
     Copy: copy_tables.copy,
     Repair: copy_tables.repair,
     Diff: diff_tables.diff,
-    Undelete: undelete_tables.undelete,
     SearchAnswer: search_tables.answer,
     GarbageCollection: backup_tables.gc,
     Restore: restore_tables.restore,
@@ -54,6 +53,8 @@ ONE: dict[type[Any], Callable[[Any], RenderableType]] = {
     RebalancePlan: rebalance_tables.rebalance_plan,
     Reshard: reshard_tables.reshard,
     ReshardPlan: reshard_tables.reshard_plan,
+    Undelete: undelete_tables.undelete,
+    UndeletePlan: undelete_tables.undelete_plan,
     Schedule: schedule_tables.schedule,
     Identity: cluster_tables.identity,
     AgentSettings: cluster_tables.settings,
@@ -66,5 +67,6 @@ MANY: dict[str, Callable[[Any], RenderableType]] = {
     "restores": restore_tables.restore_list,
     "rebalances": rebalance_tables.rebalance_list,
     "reshards": reshard_tables.reshard_list,
+    "undeletes": undelete_tables.undelete_list,
     "schedules": schedule_tables.schedule_list,
 }

@@ -82,6 +82,13 @@ NEEDS: dict[str, Need] = {
     "ReshardService/ListReshards": _READ,
     "ReshardService/WatchReshard": _READ,
     "ReshardService/CancelReshard": _RUN,
+    "UndeleteService/PlanUndelete": _READ,
+    # Without `overwrite` it only adds points that are not there.
+    "UndeleteService/StartUndelete": Need(Role.OPERATOR, ("options.overwrite",)),
+    "UndeleteService/GetUndelete": _READ,
+    "UndeleteService/ListUndeletes": _READ,
+    "UndeleteService/WatchUndelete": _READ,
+    "UndeleteService/CancelUndelete": _RUN,
     "ScheduleService/ListSchedules": _READ,
     "ScheduleService/TriggerSchedule": _RUN,
     "ScheduleService/PauseSchedule": _RUN,

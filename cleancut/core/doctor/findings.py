@@ -135,6 +135,7 @@ def _stuck(facts: Facts) -> Iterator[Finding]:
         OperationKind.IMPORT: "cleancut backup show",
         OperationKind.REBALANCE: "cleancut rebalance show",
         OperationKind.RESHARD: "cleancut reshard show",
+        OperationKind.UNDELETE: "cleancut undelete show",
     }
     for one in facts.stuck:
         hint = f"; {one.hint}" if one.hint else ""

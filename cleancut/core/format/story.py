@@ -33,6 +33,7 @@ class StoryKind(StrEnum):
     RESTORE = "restore"
     REBALANCE = "rebalance"
     RESHARD = "reshard"
+    UNDELETE = "undelete"
     VERIFY = "verify"
     DRILL = "drill"
     GC = "gc"

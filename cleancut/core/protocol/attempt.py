@@ -213,6 +213,7 @@ class Attempt(ABC):
             Phase.VERIFY: bounds.verify_s,
             Phase.PUBLISH: bounds.publish_s,
             Phase.MOVE: bounds.move_s,
+            Phase.APPLY: bounds.move_s,
             Phase.COUNT: bounds.verify_s,
             Phase.CLEAN: bounds.verify_s,
         }

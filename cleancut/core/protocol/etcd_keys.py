@@ -135,6 +135,13 @@ class Keys:
     def operation(self, operation: str) -> str:
         return f"{self.operations}{operation}"
 
+    def undelete(self, operation: str) -> str:
+        """Under it lies the progress of each shard."""
+        return f"{self.root}undelete/{operation}/"
+
+    def undelete_of(self, operation: str, shard_id: int) -> str:
+        return f"{self.undelete(operation)}{shard_id}"
+
     @property
     def schedules(self) -> str:
         return f"{self.root}schedule/"

@@ -263,7 +263,8 @@ class Session(Record, frozen=True):
     followed, so that snapshots are all there is; empty: they can; None: not known. `capture`: why
     nothing of its segments can be captured from the disk, so that Qdrant streams all of them; as
     `wal`. `stores`: names of the further stores that it can read. `spill_max_bytes`: what it may
-    spill at most, whatever the settings say; None: no bound of its own.
+    spill at most, whatever the settings say; None: no bound of its own. `engine`: why shards of a
+    backup cannot be opened in its process; as `wal`.
     """
 
     name: AgentName
@@ -281,6 +282,7 @@ class Session(Record, frozen=True):
     nonce: str = ""
     stores: tuple[str, ...] = ()
     spill_max_bytes: int | None = None
+    engine: str | None = None
 
 
 class Seeded(Record, frozen=True):
@@ -373,7 +375,9 @@ class Operation(Record, frozen=True):
     seeded: Seeded | None = None  # of a seed that is done
     unusable: tuple[UnusableReplica, ...] = ()  # found by earlier attempts of a backup
     detail_epoch: Epoch = Epoch(0)  # of a reshard: the attempt whose document that is
-    reached: int = 0  # of a reshard: the number of shards after its last step; 0: unknown
+    # Of a reshard: the number of shards after its last step; 0: unknown. Of an undelete: points
+    # that were put back.
+    reached: int = 0
     turns: int = 0  # how often it has let operations go first that had fewer
     nonce: str = ""
     excused: int = 0

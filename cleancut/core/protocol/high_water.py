@@ -86,6 +86,11 @@ class StoreMarks:
     begun: bool = False
 
 
+_AGAIN = (Phase.COMMIT, State.COMMITTED), (Phase.COUNT, State.DONE)
+"""What may be done again at its end: what is published has the same bytes, what is counted is over.
+"""
+
+
 class Takeover(Enum):
     """What may be done with an attempt that was taken over."""
 
@@ -115,8 +120,8 @@ def judge_takeover(ctl: Ctl, marks: StoreMarks) -> Takeover:
     is the end, and a publication that was marked is never undone."""
     if marks.behind or marks.newest > ctl.epoch:
         return Takeover.STOP
-    if (ctl.phase, marks.ended) == (Phase.COMMIT, State.COMMITTED):
-        return Takeover.GO_ON  # what is published again has the same bytes
+    if (ctl.phase, marks.ended) in _AGAIN:
+        return Takeover.GO_ON
     if marks.ended is not None:
         ends = (Phase.PUBLISH, State.DONE), (Phase.ROLLBACK, State.ROLLED_BACK)
         return Takeover.CLOSE if (ctl.phase, marks.ended) in ends else Takeover.STOP

@@ -19,6 +19,8 @@ WAIT_S = 1800.0
 """How long an operation waits for agents that are away, unless its schedule is frequent."""
 MAX_SHARDS = 10_000
 MAX_KEEP_S = 100 * 365 * 86400.0
+MAX_IDS = 10_000
+MAX_FILTER = 64 << 10
 STREAMS_TO_OPEN = 256
 """The most streams of an agent that are open and not cut yet: Qdrant answers 408 to a thousand at
 once. Source: measured, Qdrant 1.18.3"""
@@ -43,6 +45,18 @@ def check_shard_number(shards: int) -> int:
     if not 1 <= shards <= MAX_SHARDS:
         raise Invalid(f"invalid number of shards: {shards}", f"use 1 to {MAX_SHARDS}")
     return shards
+
+
+def check_undelete(request: UndeleteRequest) -> UndeleteRequest:
+    """`request`, if its selection is within the bounds of a record. Raises: Invalid."""
+    if len(request.ids or ()) > MAX_IDS:
+        raise Invalid(
+            f"{len(request.ids or ()):,} ids are more than {MAX_IDS:,}",
+            "put them back in several undeletes, or select them with a filter",
+        )
+    if len(request.filter) > MAX_FILTER:
+        raise Invalid("the filter is too long", f"at most {MAX_FILTER} characters")
+    return request
 
 
 def check_import(request: ImportRequest) -> None:
@@ -153,6 +167,24 @@ class ReshardRequest(Record, frozen=True):
     shard_key: str | None = None
     plan: str = ""
     after: OperationId = OperationId("")
+
+
+class UndeleteRequest(Record, frozen=True):
+    """Points of `collection` in `backup`, a group's epoch, that are put back `into` a collection;
+    `ids` None: all. `filter`: Qdrant's, as JSON; "" for none. `overwrite`: also those that differ.
+    `points_per_s` 0: as fast as it goes. `count_only`: nothing is written. `plan`: the digest of
+    the plan that was agreed to; "" takes any."""
+
+    backup: Epoch
+    collection: str
+    into: str
+    ids: tuple[int | str, ...] | None = None
+    filter: str = ""
+    shard_keys: tuple[str, ...] = ()
+    overwrite: bool = False
+    points_per_s: int = 0
+    count_only: bool = False
+    plan: str = ""
 
 
 class ShardNumber(Record, frozen=True):

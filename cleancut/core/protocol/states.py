@@ -12,6 +12,7 @@ class OperationKind(StrEnum):
     RESHARD = "reshard"
     SEED = "seed"
     IMPORT = "import"
+    UNDELETE = "undelete"
 
 
 BACKUP_KINDS = (OperationKind.BACKUP, OperationKind.SEED, OperationKind.IMPORT)
@@ -38,6 +39,7 @@ class Phase(StrEnum):
     MOVE = "MOVE"
     COUNT = "COUNT"
     CLEAN = "CLEAN"
+    APPLY = "APPLY"
 
 
 class State(StrEnum):
@@ -64,6 +66,7 @@ class State(StrEnum):
     NEEDS_OPERATOR = "NEEDS_OPERATOR"
     MOVING = "MOVING"
     CLEANING = "CLEANING"
+    APPLYING = "APPLYING"
     FAILED = "FAILED"
     CANCELED = "CANCELED"
     DELETED = "DELETED"  # only shown: of a group that was committed

@@ -12,6 +12,7 @@ from cleancut.api.operations import is_over
 from cleancut.api.rebalances import Rebalance
 from cleancut.api.reshards import Reshard
 from cleancut.api.restores import Restore
+from cleancut.api.undeletes import Undelete
 from cleancut.api.values import AgentProgress
 from cleancut.core.primitives.ids import AgentName, Epoch
 from cleancut.core.protocol.etcd_keys import agent_of
@@ -24,7 +25,7 @@ from cleancut_coordinator.etcd_state import decode_or_skip, read_ctl
 POLL_S = 0.25
 CANCEL_S = 40.0
 """How long a cancel waits for the end of what it cancels; clients wait a little longer."""
-Shown = TypeVar("Shown", Backup, Restore, Rebalance, Reshard)
+Shown = TypeVar("Shown", Backup, Restore, Rebalance, Reshard, Undelete)
 
 
 async def read_progress(

@@ -16,6 +16,7 @@ from cleancut.api.cluster import AgentSettings
 from cleancut.api.interface import Api
 from cleancut.api.rebalances import RebalanceOptions
 from cleancut.api.reshards import ReshardOptions
+from cleancut.api.undeletes import UndeleteOptions
 from cleancut.api.values import ApiValue
 from cleancut.api.wire import from_message, to_message
 from cleancut.core.primitives.errors import Refused
@@ -29,12 +30,14 @@ from cleancut.v1 import (
     reshard_pb2_grpc,
     restore_pb2_grpc,
     schedule_pb2_grpc,
+    undelete_pb2_grpc,
 )
 from cleancut.v1 import cluster_pb2 as cluster
 from cleancut.v1 import rebalance_pb2 as rebalances
 from cleancut.v1 import reshard_pb2 as reshards
 from cleancut.v1 import restore_pb2 as restores
 from cleancut.v1 import schedule_pb2 as schedules
+from cleancut.v1 import undelete_pb2 as undeletes
 from cleancut_coordinator.api.validation import (
     attempts_of,
     collections_of,
@@ -54,6 +57,7 @@ SERVICES = (
     "cleancut.v1.RestoreService",
     "cleancut.v1.RebalanceService",
     "cleancut.v1.ReshardService",
+    "cleancut.v1.UndeleteService",
     "cleancut.v1.ScheduleService",
     "cleancut.v1.ClusterService",
 )
@@ -67,6 +71,7 @@ def serve_api(api: Api, listen: Listen) -> AbstractAsyncContextManager[str]:
         restore_pb2_grpc.add_RestoreServiceServicer_to_server(RestoreServicer(api), server)
         rebalance_pb2_grpc.add_RebalanceServiceServicer_to_server(RebalanceServicer(api), server)
         reshard_pb2_grpc.add_ReshardServiceServicer_to_server(ReshardServicer(api), server)
+        undelete_pb2_grpc.add_UndeleteServiceServicer_to_server(UndeleteServicer(api), server)
         schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(ScheduleServicer(api), server)
         cluster_pb2_grpc.add_ClusterServiceServicer_to_server(ClusterServicer(api), server)
 
@@ -303,6 +308,46 @@ class ReshardServicer:
         return _reshard(asked, reshards.CancelReshardResponse)
 
 
+class UndeleteServicer:
+    """UndeleteService."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    async def PlanUndelete(self, request: Any, _context: Any) -> Any:
+        options = from_message(request.options, UndeleteOptions)
+        plan = await self._api.undeletes.plan_undelete(options)
+        return undeletes.PlanUndeleteResponse(plan=to_message(plan, undeletes.UndeletePlan))
+
+    async def StartUndelete(self, request: Any, _context: Any) -> Any:
+        require_leader(self._api)
+        if not (request.confirmed or request.options.count_only):
+            raise Refused("an undelete was not confirmed", "read its plan, then set `confirmed`")
+        started = await self._api.undeletes.start_undelete(
+            from_message(request.options, UndeleteOptions),
+            request_id=request_id_of(request.request_id),
+            plan_digest=request.plan_digest,
+        )
+        return _undelete(started, undeletes.StartUndeleteResponse)
+
+    async def GetUndelete(self, request: Any, _context: Any) -> Any:
+        found = await self._api.undeletes.get_undelete(operation_name(request.id))
+        return _undelete(found, undeletes.GetUndeleteResponse)
+
+    async def ListUndeletes(self, request: Any, _context: Any) -> Any:
+        page = await self._api.undeletes.list_undeletes(page_of(request))
+        return to_message(page, undeletes.ListUndeletesResponse)
+
+    async def WatchUndelete(self, request: Any, _context: Any) -> AsyncIterator[Any]:
+        async for seen in self._api.undeletes.watch_undelete(operation_name(request.id)):
+            yield _undelete(seen, undeletes.WatchUndeleteResponse)
+
+    async def CancelUndelete(self, request: Any, _context: Any) -> Any:
+        require_leader(self._api)
+        asked = await self._api.undeletes.cancel_undelete(operation_name(request.id))
+        return _undelete(asked, undeletes.CancelUndeleteResponse)
+
+
 class ScheduleServicer:
     """ScheduleService."""
 
@@ -399,6 +444,10 @@ def _rebalance(value: ApiValue, response: Any) -> Any:
 
 def _reshard(value: ApiValue, response: Any) -> Any:
     return response(reshard=to_message(value, reshards.Reshard))
+
+
+def _undelete(value: ApiValue, response: Any) -> Any:
+    return response(undelete=to_message(value, undeletes.Undelete))
 
 
 def _schedule(value: ApiValue, response: Any) -> Any:

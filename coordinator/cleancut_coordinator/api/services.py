@@ -11,6 +11,7 @@ from cleancut_coordinator.api.rebalances import RebalanceService
 from cleancut_coordinator.api.reshards import ReshardService
 from cleancut_coordinator.api.restores import RestoreService
 from cleancut_coordinator.api.schedules import ScheduleService
+from cleancut_coordinator.api.undeletes import UndeleteService
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leadership import Leadership
 
@@ -29,6 +30,7 @@ def coordinator_api(
         restores=RestoreService(context, leading, backups),
         rebalances=RebalanceService(context, leading),
         reshards=ReshardService(context, leading),
+        undeletes=UndeleteService(context, leading),
         schedules=ScheduleService(context, leading, backups),
         cluster=ClusterService(context, leading),
         trouble=trouble,

@@ -32,12 +32,14 @@ _PREFIX = {
     OperationKind.RESHARD: "n",
     OperationKind.SEED: "s",
     OperationKind.IMPORT: "i",
+    OperationKind.UNDELETE: "u",
 }
 _NOUN = {
     OperationKind.BACKUP: "backup list",
     OperationKind.RESTORE: "restore list",
     OperationKind.REBALANCE: "rebalance list",
     OperationKind.RESHARD: "reshard list",
+    OperationKind.UNDELETE: "undelete list",
 }
 
 

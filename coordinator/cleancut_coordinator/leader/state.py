@@ -37,6 +37,7 @@ from cleancut.core.protocol.states import FINAL_STATES, OperationKind, State
 from cleancut.core.protocol.votes import CANCELLED
 from cleancut.core.reshard.phases import with_number
 from cleancut.core.reshard.turns import held_up
+from cleancut.core.undelete.phases import with_points
 from cleancut.ports.clock import Clock
 from cleancut.ports.coordination import (
     Created,
@@ -245,6 +246,8 @@ class LeaderState:
         state, failure = State.ABORTED, CANCELLED
         if found is not None and found.kind is OperationKind.RESHARD:  # between two steps
             state, failure = State.CANCELED, with_number(found, CANCELLED)
+        if found is not None and found.kind is OperationKind.UNDELETE:
+            state, failure = State.CANCELED, with_points(found, CANCELLED)
         await self._change(operation, _PENDING, state=state, failure=failure)
 
     async def note_waiting(self, operation: Operation, failure: Failure) -> None:
@@ -318,6 +321,9 @@ class LeaderState:
             record = decode_or_skip(self._context, Operation, item)
             if record is not None and may_leave_etcd(record, now_s):
                 old.append(Delete(item.key))
+                if record.kind is OperationKind.UNDELETE:
+                    prefix = self._keys.undelete(record.id)
+                    old.append(DeleteRange(prefix, f"{prefix}~"))
                 if record.state is State.COMMITTED:  # the catalog has it
                     old.append(Delete(self._keys.group(record.epoch)))
                 if record.request_id:

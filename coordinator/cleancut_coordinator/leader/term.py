@@ -35,6 +35,7 @@ from cleancut.core.protocol.states import OperationKind, Phase, State
 from cleancut.core.rebalance.rebalance import RebalanceMachine
 from cleancut.core.reshard.reshard import ReshardMachine
 from cleancut.core.restore.restore import RestoreMachine
+from cleancut.core.undelete.undelete import UndeleteMachine
 from cleancut.ports.coordination import Change, Compacted, Lease
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.context import CoordinatorContext
@@ -58,6 +59,7 @@ _MACHINES: dict[OperationKind, type[Attempt]] = {
     OperationKind.RESTORE: RestoreMachine,
     OperationKind.REBALANCE: RebalanceMachine,
     OperationKind.RESHARD: ReshardMachine,
+    OperationKind.UNDELETE: UndeleteMachine,
 }
 
 

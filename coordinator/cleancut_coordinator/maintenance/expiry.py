@@ -10,7 +10,7 @@ from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch, OperationId
 from cleancut.core.protocol.etcd_records import Group
-from cleancut.core.protocol.requests import RestoreRequest
+from cleancut.core.protocol.requests import RestoreRequest, UndeleteRequest
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind
 from cleancut.ports.store import Store
 from cleancut.repository.catalog import get_checked, publish_group
@@ -78,11 +78,14 @@ async def put_tombstone(
 
 
 async def epochs_in_restores(context: CoordinatorContext) -> dict[Epoch, OperationId]:
-    """The own groups that a restore waits for or reads, by who does."""
+    """The own groups that a restore or an undelete waits for or reads, by who does."""
     found = {}
     for operation in await read_operations(context):
         if operation.kind is OperationKind.RESTORE and operation.state not in FINAL_STATES:
             request = decode(RestoreRequest, operation.request.encode(), operation.id)
             if not request.from_cluster and not request.from_store:
                 found[request.backup] = operation.id
+        if operation.kind is OperationKind.UNDELETE and operation.state not in FINAL_STATES:
+            undelete = decode(UndeleteRequest, operation.request.encode(), operation.id)
+            found[undelete.backup] = operation.id
     return found

@@ -116,6 +116,7 @@ class PageMemory:
             "restores": (source.restores, known.restores),
             "rebalances": (source.rebalances, known.rebalances),
             "reshards": (source.reshards, known.reshards),
+            "undeletes": (source.undeletes, known.undeletes),
             "findings": (source.findings, known.findings),
         }
         reads = [partial(self._part, what, *part) for what, part in parts.items()]

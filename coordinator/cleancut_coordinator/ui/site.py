@@ -24,6 +24,7 @@ _PLAIN: Mapping[Page, Callable[[Seen], View]] = {
     routes.RESTORES: views.restores,
     routes.REBALANCES: views.rebalances,
     routes.RESHARDS: views.reshards,
+    routes.UNDELETES: views.undeletes,
     routes.VERIFICATION: views.verification,
     routes.GROWTH: views.growth,
 }

@@ -18,6 +18,7 @@ from cleancut.api.rebalances import Rebalance
 from cleancut.api.reshards import Reshard
 from cleancut.api.restores import Restore
 from cleancut.api.schedules import Schedule
+from cleancut.api.undeletes import Undelete
 from cleancut.core.format.timeline import Timeline, timeline_of
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_records import Operation as Recorded
@@ -68,6 +69,8 @@ class Source(Protocol):
     async def rebalances(self) -> tuple[Rebalance, ...]: ...
 
     async def reshards(self) -> tuple[Reshard, ...]: ...
+
+    async def undeletes(self) -> tuple[Undelete, ...]: ...
 
     def checks(self) -> tuple[LogEntry, ...]:
         """As the last reading of the backups has found them."""
@@ -143,6 +146,9 @@ class ClusterSource:
     async def reshards(self) -> tuple[Reshard, ...]:
         return (await self._api.reshards.list_reshards(_ALL)).reshards
 
+    async def undeletes(self) -> tuple[Undelete, ...]:
+        return (await self._api.undeletes.list_undeletes(_ALL)).undeletes
+
     def checks(self) -> tuple[LogEntry, ...]:
         return self._catalog.checks
 
@@ -172,5 +178,7 @@ class ClusterSource:
                 return await self._api.rebalances.get_rebalance(one.id)
             case OperationKind.RESHARD:
                 return await self._api.reshards.get_reshard(one.id)
+            case OperationKind.UNDELETE:
+                return await self._api.undeletes.get_undelete(one.id)
             case _:
                 return await self._api.backups.get_backup(one.id)

@@ -10,17 +10,19 @@ from typing import Any
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 
-from cleancut.api.undeletes import Undelete
 from cleancut.cli.exit_codes import Exit
 from cleancut.cli.main import run
-from cleancut.core.points.selection import Selection
-from cleancut.data.undelete import Talk, UndeleteRequest, undelete
-from cleancut.qdrant.client import Qdrant
+from cleancut.core.primitives.errors import LeaseLost
+from cleancut.core.primitives.ids import Epoch
+from cleancut.core.protocol.requests import UndeleteRequest
+from cleancut.repository.catalog import load_group
 from cleancut.runtime.clock import SystemClock
 from cleancut.store.open import open_store
 from cleancut_devcluster.launch.qdrant import launch_peers, real_binary
 from tests.contract.qdrant.conftest import NO_REAL_SERVER
+from tests.contract.qdrant.undeleting import Undeleting
 from tests.support.capturing import PATHS
 from tests.support.recorded_backups import DOCS, RecordedStore, made_info, made_tar
 
@@ -143,71 +145,70 @@ def test_exported_lines_are_taken_back(
     assert runner.run(points_of(url, "again")) == expected
 
 
-def test_undelete_puts_back_what_is_missing_and_replaces_nothing(
-    store: RecordedStore,
-    url: str,
-    runner: asyncio.Runner,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+async def lose_some(url: str, points: list[dict[str, Any]]) -> None:
+    """A collection `live` with these points, of which four are deleted and one is changed."""
+    await asked(url, "DELETE", "collections/live")
+    await asked(url, "PUT", "collections/live", json=KINDS)
+    write = "collections/live/points"
+    await asked(url, "PUT", f"{write}?wait=true", json={"points": points})
+    await asked(url, "POST", f"{write}/delete?wait=true", json={"points": [1, 2, 3, UUID]})
+    await write_mine(url, 9)
+
+
+async def write_mine(url: str, number: int) -> None:
+    mine = {"id": number, "payload": {"mine": True}, "vector": {"image": [0.0, 0.0, 1.0]}}
+    await asked(url, "PUT", "collections/live/points?wait=true", json={"points": [mine]})
+
+
+def undeleting(store: RecordedStore, url: str, runner: asyncio.Runner, folder: Path) -> Undeleting:
+    files = open_store(store.flags[1], SystemClock())
+    manifest = runner.run(load_group(files, PATHS, Epoch(1)))
+    return Undeleting(files, manifest, url, folder)
+
+
+UNDELETE = UndeleteRequest(backup=Epoch(1), collection=DOCS, into="live")
+
+
+def test_an_agent_puts_back_what_is_missing_and_replaces_nothing(
+    store: RecordedStore, url: str, runner: asyncio.Runner, tmp_path: Path
 ) -> None:
-    """A client that writes a point after the plan keeps what it wrote."""
+    """A client that writes a point between look-up and batch keeps what it wrote."""
     points = exported(store, tmp_path / "lines")
     backup = {one["id"]: (one["payload"], one["vector"]) for one in points}
-    runner.run(asked(url, "PUT", "collections/live", json=KINDS))
-    body = {"points": points}
-    runner.run(asked(url, "PUT", "collections/live/points?wait=true", json=body))
-    gone = {"points": [1, 2, 3, UUID]}
-    runner.run(asked(url, "POST", "collections/live/points/delete?wait=true", json=gone))
-    mine = {"payload": {"mine": True}, "vector": {"image": [0.0, 0.0, 1.0]}}
-    body = {"points": [{"id": 9, **mine}]}
-    runner.run(asked(url, "PUT", "collections/live/points?wait=true", json=body))
-    verb = [*store.flags, "backup", "undelete", "1", "-c", DOCS, "--into", "live", "-o", "json"]
-    verb += ["--qdrant-url", url]
-
-    def shown(*more: str) -> Any:
-        capsys.readouterr()
-        assert run([*verb, *more]) == Exit.OK
-        return json.loads(capsys.readouterr().out)["undelete"]
-
-    plan = shown("--plan")
-    assert (plan["selected"], plan["missing"], plan["present"]) == (31, 4, 27)
-    assert (plan["restored"], plan["differing"]) == (None, None)
-    assert shown("--ids", "1,9", "--yes")["restored"] == 1
-
-    async def race() -> Undelete:
-        """Point 2 is written by a client while the user is asked."""
-        files = open_store(store.flags[1], SystemClock())
-        body = {"points": [{"id": 2, **mine}]}
-        loop = asyncio.get_running_loop()
-
-        def meanwhile(_found: Undelete) -> None:
-            write = asked(url, "PUT", "collections/live/points?wait=true", json=body)
-            asyncio.run_coroutine_threadsafe(write, loop).result(10)
-
-        talk = Talk(lambda _: None, meanwhile)
-        request = UndeleteRequest("1", DOCS, Selection(), into="live")
-        async with Qdrant(url) as qdrant:
-            return await undelete(files, PATHS, qdrant, request, talk=talk)
-
-    found = runner.run(race())
-    assert (found.missing, found.restored, found.absent) == (3, 3, 0)
+    runner.run(lose_some(url, points))
+    agent = undeleting(store, url, runner, tmp_path)
+    counted = runner.run(agent.run(replace(UNDELETE, count_only=True)))
+    assert (counted.settled, counted.missing, counted.restored) == (31, 4, 0)
+    some = runner.run(agent.run(replace(UNDELETE, ids=(1, 9))))
+    assert (some.restored, some.done) == (1, True)  # 9 is not where its shard is by the ring
+    found = runner.run(agent.run(UNDELETE, before=lambda: write_mine(url, 2)))
+    assert (found.missing, found.restored, found.absent, found.done) == (3, 3, 0, True)
     live = runner.run(points_of(url, "live"))
     assert {one for one in backup if live[one] != backup[one]} == {2, 9}
-    assert live[2][0] == live[9][0] == mine["payload"]
-    assert shown("--yes")["missing"] == 0
-    assert shown("--overwrite", "--yes")["differing"] == 2
+    assert live[2][0] == live[9][0] == {"mine": True}
+    over = runner.run(agent.run(replace(UNDELETE, overwrite=True)))
+    assert (over.missing, over.differing, over.restored) == (0, 2, 2)
     assert runner.run(points_of(url, "live")) == backup
+    assert not list(tmp_path.glob("undelete/*"))
 
 
-def test_undelete_into_another_collection_is_refused(
-    store: RecordedStore, url: str, runner: asyncio.Runner, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("sent", [False, True])
+def test_a_batch_that_is_repeated_after_a_crash_counts_once(
+    store: RecordedStore, url: str, runner: asyncio.Runner, tmp_path: Path, *, sent: bool
 ) -> None:
-    other = {"vectors": {"image": {"size": 4, "distance": "Cosine"}}}
-    runner.run(asked(url, "PUT", "collections/other", json=other))
-    verb = [*store.flags, "backup", "undelete", "1", "-c", DOCS, "--qdrant-url", url, "--plan"]
-    assert run([*verb, "--into", "other"]) == Exit.REFUSED
-    assert "vector 'image' is" in capsys.readouterr().err
-    assert run([*verb, "--into", "nowhere"]) == Exit.NOT_FOUND
+    """Whether Qdrant had it when the agent ended, or not."""
+    points = exported(store, tmp_path / "lines")
+    runner.run(lose_some(url, points))
+    agent = undeleting(store, url, runner, tmp_path)
+
+    async def end() -> None:
+        raise LeaseLost("the session is over")
+
+    with pytest.raises(LeaseLost):
+        runner.run(agent.run(UNDELETE, **{"after" if sent else "before": end}))
+    found = runner.run(agent.run(UNDELETE))
+    assert (found.settled, found.missing, found.restored, found.sending) == (31, 4, 4, 0)
+    assert set(runner.run(points_of(url, "live"))) == {one["id"] for one in points}
 
 
 def test_a_backup_is_compared_with_what_is_live(

@@ -26,6 +26,7 @@ from cleancut.api import (
     reshards,
     restores,
     schedules,
+    undeletes,
 )
 from cleancut.api import values as api_values
 from cleancut.api.wire import from_message, new_message, prefix_of, to_message
@@ -40,6 +41,7 @@ from cleancut.v1 import (
     reshard_pb2,
     restore_pb2,
     schedule_pb2,
+    undelete_pb2,
 )
 
 CORE = Path(cleancut.core.__path__[0])
@@ -89,6 +91,11 @@ PAIRS: list[tuple[type[api_values.ApiValue], Any]] = [
     (reshards.ReshardPage, reshard_pb2.ListReshardsResponse),
     (reshards.ReshardPlan, reshard_pb2.ReshardPlan),
     (reshards.ReshardStep, reshard_pb2.ReshardStep),
+    (undeletes.Undelete, undelete_pb2.Undelete),
+    (undeletes.UndeleteOptions, undelete_pb2.UndeleteOptions),
+    (undeletes.UndeletePage, undelete_pb2.ListUndeletesResponse),
+    (undeletes.UndeletePlan, undelete_pb2.UndeletePlan),
+    (undeletes.UndeleteShard, undelete_pb2.UndeleteShard),
     (cluster.ClusterStatus, cluster_pb2.ClusterStatus),
     (cluster.CoordinatorStatus, cluster_pb2.CoordinatorStatus),
     (cluster.AgentStatus, cluster_pb2.AgentStatus),
@@ -121,17 +128,21 @@ BACKUP_STATES = _texts_of(backup_pb2.BackupState.DESCRIPTOR)
 RESTORE_STATES = _texts_of(restore_pb2.RestoreState.DESCRIPTOR)
 REBALANCE_STATES = _texts_of(rebalance_pb2.RebalanceState.DESCRIPTOR)
 RESHARD_STATES = _texts_of(reshard_pb2.ReshardState.DESCRIPTOR)
+UNDELETE_STATES = _texts_of(undelete_pb2.UndeleteState.DESCRIPTOR)
 STATES = {
     backups.Backup: BACKUP_STATES,
     schedules.Schedule: BACKUP_STATES,
     rebalances.Rebalance: REBALANCE_STATES,
     reshards.Reshard: RESHARD_STATES,
+    undeletes.Undelete: UNDELETE_STATES,
 }
 
 
 def _named_by(package: str) -> list[State]:
     """Every state that the machines of a package give to an operation."""
     text = "".join(path.read_text() for path in sorted((CORE / package).glob("*.py")))
+    if "LiveAttempt" in text:
+        text += (CORE / "protocol" / "live_attempt.py").read_text()
     return sorted({State[name] for name in re.findall(r"\bState\.([A-Z_]+)", text)})
 
 
@@ -142,6 +153,7 @@ def _named_by(package: str) -> list[State]:
         ("restore", restores.Restore, restore_pb2.Restore),
         ("rebalance", rebalances.Rebalance, rebalance_pb2.Rebalance),
         ("reshard", reshards.Reshard, reshard_pb2.Reshard),
+        ("undelete", undeletes.Undelete, undelete_pb2.Undelete),
     ],
 )
 def test_every_state_that_a_machine_gives_can_be_sent(
@@ -202,6 +214,7 @@ def test_every_value_of_the_model_is_paired_with_a_message() -> None:
         restores,
         rebalances,
         reshards,
+        undeletes,
         operations,
         cluster,
         schedules,
@@ -220,7 +233,8 @@ def test_both_sides_have_the_same_fields(kind: type[api_values.ApiValue], messag
 
 
 def test_states_of_all_kinds_are_all_the_states_there_are() -> None:
-    known = {*BACKUP_STATES, *RESTORE_STATES, *REBALANCE_STATES, *RESHARD_STATES}
+    changes = *REBALANCE_STATES, *RESHARD_STATES, *UNDELETE_STATES
+    known = {*BACKUP_STATES, *RESTORE_STATES, *changes}
     assert known == {state.value for state in State}
 
 

@@ -16,6 +16,7 @@ from cleancut.core.protocol.requests import (
     ReshardRequest,
     RestoreRequest,
     ShardNumber,
+    UndeleteRequest,
 )
 from cleancut.core.protocol.states import OperationKind, State
 from cleancut.ports.coordination import Put
@@ -53,6 +54,10 @@ async def test_lists_show_it_and_the_others() -> None:
         OperationKind.RESTORE: ("r", RestoreRequest(backup=Epoch(1))),
         OperationKind.REBALANCE: ("m", RebalanceRequest()),
         OperationKind.RESHARD: ("n", ReshardRequest(collection="docs", shards=2)),
+        OperationKind.UNDELETE: (
+            "u",
+            UndeleteRequest(backup=Epoch(1), collection="docs", into="docs"),
+        ),
     }
     for kind, (letter, request) in kinds.items():
         await put(at, operation(kind, f"{letter}-bad", request, spoiled=True))
@@ -62,10 +67,11 @@ async def test_lists_show_it_and_the_others() -> None:
         *(await api.restores.list_restores(ALL)).restores,
         *(await api.rebalances.list_rebalances(ALL)).rebalances,
         *(await api.reshards.list_reshards(ALL)).reshards,
+        *(await api.undeletes.list_undeletes(ALL)).undeletes,
         await api.backups.get_backup("b-bad"),
         await api.backups.get_backup("b-good"),
     ]
-    assert len(listed) == 8
+    assert len(listed) == 10
     for one in listed:
         unread = [text for text in one.warnings if "cannot be read" in text]
         assert bool(unread) == one.id.endswith("bad"), one

@@ -16,10 +16,19 @@ from cleancut.v1 import (
     reshard_pb2,
     restore_pb2,
     schedule_pb2,
+    undelete_pb2,
 )
 from cleancut_coordinator.api.servicers import SERVICES
 
-FILES = (backup_pb2, cluster_pb2, rebalance_pb2, reshard_pb2, restore_pb2, schedule_pb2)
+FILES = (
+    backup_pb2,
+    cluster_pb2,
+    rebalance_pb2,
+    reshard_pb2,
+    restore_pb2,
+    schedule_pb2,
+    undelete_pb2,
+)
 READS = ("Get", "List", "Watch", "Plan", "Diagnose")
 
 

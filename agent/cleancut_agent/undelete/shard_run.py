@@ -1,0 +1,133 @@
+"""One shard of an undelete: batches looked up, sent and looked up again; progress kept in etcd."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from cleancut.core.points.undeletion import differs
+from cleancut.core.primitives.codec import encode
+from cleancut.core.primitives.errors import LeaseLost
+from cleancut.core.primitives.ids import Epoch
+from cleancut.core.protocol.etcd_records import ShardTask
+from cleancut.core.undelete.phases import ShardProgress, UndeleteDraft
+from cleancut.ports.coordination import Created, Modified, Put
+from cleancut_agent.context import AgentContext
+from cleancut_agent.session import OpenSession
+
+_KEEP_S = 2.0
+"""At least so often is kept where it is while nothing is sent."""
+
+
+class ShardRun:
+    """`at`: where it is, in memory perhaps a few batches further than in etcd.
+
+    What a batch sends is in etcd before it is sent: one that is repeated after a crash counts once.
+    """
+
+    def __init__(
+        self,
+        context: AgentContext,
+        session: OpenSession,
+        draft: UndeleteDraft,
+        task: ShardTask,
+    ) -> None:
+        self._context, self._session, self._draft = context, session, draft
+        self._shard_key = task.shard_key
+        self._key = context.keys.undelete_of(draft.operation, task.shard_id)
+        self.at = ShardProgress(shard_id=task.shard_id)
+        self._revision = 0
+        self._kept_s = self._began_s = context.clock.monotonic_s()
+        self._sent = 0
+
+    @property
+    def epoch(self) -> Epoch:
+        return self._draft.epoch
+
+    async def load(self) -> ShardProgress:
+        """Where this shard is, also if another agent brought it there."""
+        found = await self._context.etcd.get(self._key)
+        if found is not None:
+            known = self._context.skipped.read(ShardProgress, found.key, found.value)
+            self.at, self._revision = known or self.at, found.mod_revision
+        return self.at
+
+    async def put_back(self, batch: Sequence[bytes]) -> None:
+        """The points of `batch`, a line each, are where they are to be. Order: repeatable."""
+        request, qdrant = self._draft.request, self._context.qdrant
+        points: list[dict[str, Any]] = [msgspec.json.decode(line) for line in batch]
+        there = await self._there(points, whole=request.overwrite)
+        missing = [point for point in points if point["id"] not in there]
+        differing = [
+            point
+            for point in points
+            if request.overwrite and point["id"] in there and differs(point, there[point["id"]])
+        ]
+        lost = max(len(missing), self.at.sending)
+        changed = max(len(differing), self.at.replacing)
+        absent, todo = 0, [] if request.count_only else [*missing, *differing]
+        if todo:
+            if (lost, changed) != (self.at.sending, self.at.replacing):
+                await self._keep(replace(self.at, sending=lost, replacing=changed))
+            await qdrant.points.upsert(
+                request.into,
+                todo,
+                shard_key=self._shard_key,
+                insert_only=not request.overwrite,
+            )
+            absent = len(todo) - len(await self._there(todo, whole=False))
+            self._sent += len(todo)
+        after = replace(
+            self.at,
+            settled=self.at.settled + len(batch),
+            missing=self.at.missing + lost,
+            differing=self.at.differing + changed,
+            restored=self.at.restored + (0 if request.count_only else lost + changed),
+            absent=self.at.absent + absent,
+            sending=0,
+            replacing=0,
+        )
+        if todo or self._context.clock.monotonic_s() - self._kept_s >= _KEEP_S:
+            await self._keep(after)
+        else:
+            self.at = after
+
+    async def finish(self) -> None:
+        await self._keep(replace(self.at, done=True))
+
+    async def pace(self) -> None:
+        """Waits for as long as the rate asks for."""
+        if self._draft.points_per_s:
+            clock = self._context.clock
+            due_s = self._began_s + self._sent / self._draft.points_per_s
+            await clock.sleep(max(0.0, due_s - clock.monotonic_s()))
+
+    async def _there(
+        self, points: Sequence[dict[str, Any]], *, whole: bool
+    ) -> dict[int | str, dict[str, Any]]:
+        found = await self._context.qdrant.points.retrieve(
+            self._draft.request.into,
+            [point["id"] for point in points],
+            shard_key=self._shard_key,
+            whole=whole,
+        )
+        return {one["id"]: one for one in found}
+
+    async def _keep(self, at: ShardProgress) -> None:
+        """Raises: LeaseLost, if the session is over, or another agent has this shard now."""
+        context = self._context
+        put = Put(self._key, encode(replace(at, nonce=context.token_hex(8))))
+        result = await context.etcd.txn(
+            [
+                Created(context.keys.session(context.name), self._session.token),
+                Modified(self._key, self._revision),
+            ],
+            [put],
+        )
+        if not result.applied:
+            raise LeaseLost(f"the progress of {self._key} is another agent's now")
+        self.at, self._revision = at, result.revision
+        self._kept_s = context.clock.monotonic_s()
