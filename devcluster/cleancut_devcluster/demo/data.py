@@ -189,7 +189,7 @@ class Data:
         """Writes `share` of the points again, spread over all; returns how many."""
         step = max(1, round(1 / share))
         ids = range(step // 2, self.shape.points, step)
-        vectors = make_vectors(self.shape, 1_000_000_000, len(ids))
+        vectors = make_vectors(self.shape, 3_000_000_000, len(ids))
         payloads = [{**make_payload(point), "revision": 2} for point in ids]
         for at in range(0, len(ids), BATCH):
             part = slice(at, at + BATCH)

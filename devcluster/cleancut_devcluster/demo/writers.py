@@ -20,6 +20,7 @@ from cleancut_devcluster.demo.data import Data, make_vectors
 FIRST_ID = 1_000_000_000
 CHAIN_IDS = 100_000
 _AGAIN_S = 0.005
+_VECTORS = 256
 
 
 @dataclass(slots=True)
@@ -89,10 +90,11 @@ async def writing(
 
 
 async def _write(data: Data, chain: Chain, stop: asyncio.Event, pace: WriteRate) -> None:
-    vectors = make_vectors(data.shape, chain.point(0), 256)
     while not stop.is_set():
         step = len(chain.acknowledged_s)
-        at = step % len(vectors)
+        at = step % _VECTORS
+        if at == 0:  # each point has its own, so that no search has ties
+            vectors = make_vectors(data.shape, chain.point(step), _VECTORS)
         payload = {"chain": chain.number, "step": step, "category": "chain"}
         try:
             await data.upsert([chain.point(step)], vectors[at : at + 1], [payload])
