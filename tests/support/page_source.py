@@ -19,6 +19,7 @@ from cleancut.api.rebalances import Rebalance
 from cleancut.api.reshards import Reshard
 from cleancut.api.restores import Restore
 from cleancut.api.schedules import Schedule
+from cleancut.api.undeletes import Undelete
 from cleancut.core.format.timeline import Timeline
 from cleancut.core.verification.damage import LogEntry
 from cleancut.page.views import Placement
@@ -73,6 +74,9 @@ class MemorySource:
 
     async def reshards(self) -> tuple[Reshard, ...]:
         return (await self.operations.reshards.list_reshards(ALL)).reshards
+
+    async def undeletes(self) -> tuple[Undelete, ...]:
+        return (await self.operations.undeletes.list_undeletes(ALL)).undeletes
 
     def checks(self) -> tuple[LogEntry, ...]:
         return tuple(self.log)

@@ -10,6 +10,7 @@ from cleancut.api.backups import Backup, BackupBytes
 from cleancut.api.rebalances import Rebalance
 from cleancut.api.reshards import Reshard
 from cleancut.api.restores import Restore
+from cleancut.api.undeletes import Undelete, UndeleteShard
 from cleancut.core.format.timeline import Timeline
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.states import State
@@ -123,11 +124,19 @@ def test_a_report_has_the_operations_of_each_kind() -> None:
     restore = Restore(id="r-1", backup_epoch=2, state=State.DONE)
     reshard = Reshard(id="h-1", collection="docs", wanted=4, after="r-1", state=State.DONE)
     rebalance = Rebalance(id="m-1", after="r-1", state=State.DONE)
+    shard = UndeleteShard(shard_id=0, agent="a", points=9, selected=9, done=True)
+    undelete = Undelete(id="u-1", collection="docs", into="docs", missing=9, shards=(shard,))
     seen = Seen(
-        "main", at_s=NOW_S, restores=(restore,), rebalances=(rebalance,), reshards=(reshard,)
+        "main",
+        at_s=NOW_S,
+        restores=(restore,),
+        rebalances=(rebalance,),
+        reshards=(reshard,),
+        undeletes=(undelete,),
     )
     text = report_of(seen, [], "file:///store")
-    assert [text.count(f'id="{one}"') for one in ("r-1", "h-1", "m-1")] == [1, 1, 1]
+    shown = ("r-1", "h-1", "m-1", "u-1")
+    assert [text.count(f'id="{one}"') for one in shown] == [1, 1, 1, 1]
     assert text.count('<a href="#r-1">r-1</a>') == 2
     assert "/restores" not in text
     assert 'href="#reshards"' not in report_of(Seen("main", at_s=NOW_S), [], "file:///store")
