@@ -39,7 +39,7 @@ class ShardRun:
         self._shard_key = task.shard_key
         self._key = context.keys.undelete_of(draft.operation, task.shard_id)
         self.at = ShardProgress(shard_id=task.shard_id)
-        self._revision = 0
+        self._revision, self._nonce = 0, ""
         self._kept_s = self._began_s = context.clock.monotonic_s()
         self._sent = 0
 
@@ -118,16 +118,20 @@ class ShardRun:
 
     async def _keep(self, at: ShardProgress) -> None:
         """Raises: LeaseLost, if the session is over, or another agent has this shard now."""
-        context = self._context
-        put = Put(self._key, encode(replace(at, nonce=context.token_hex(8))))
-        result = await context.etcd.txn(
-            [
-                Created(context.keys.session(context.name), self._session.token),
-                Modified(self._key, self._revision),
-            ],
-            [put],
-        )
-        if not result.applied:
-            raise LeaseLost(f"the progress of {self._key} is another agent's now")
-        self.at, self._revision = at, result.revision
-        self._kept_s = context.clock.monotonic_s()
+        context, key = self._context, self._key
+        ours = {self._nonce, nonce := context.token_hex(8)}
+        self._nonce = nonce
+        put = Put(key, encode(replace(at, nonce=nonce)))
+        session = Created(context.keys.session(context.name), self._session.token)
+        for _ in range(2):
+            result = await context.etcd.txn([session, Modified(key, self._revision)], [put])
+            if result.applied:
+                self.at, self._revision = at, result.revision
+                self._kept_s = context.clock.monotonic_s()
+                return
+            found = await context.etcd.get(key)
+            known = context.skipped.read(ShardProgress, key, found.value) if found else None
+            if found is None or known is None or known.nonce not in ours:
+                break
+            self._revision = found.mod_revision  # an earlier write has arrived after all
+        raise LeaseLost(f"the progress of {key} is another agent's now")

@@ -65,7 +65,7 @@ from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leader.cluster_id import check_store_owner
 from cleancut_coordinator.leadership import Leadership
-from cleancut_coordinator.maintenance.expiry import epochs_in_restores, put_tombstone
+from cleancut_coordinator.maintenance.expiry import epochs_in_use, put_tombstone
 from cleancut_coordinator.maintenance.scheduled_checks import run_repair
 
 _AT_ONCE = 8
@@ -296,11 +296,11 @@ class BackupService:
     async def _check_unused(self, backup: Backup) -> None:
         """Raises: Refused, while somebody is known to read the group, or holds it."""
         context, epoch = self._context, Epoch(backup.epoch)
-        restore = (await epochs_in_restores(context)).get(epoch)
-        if restore is not None:
+        user = (await epochs_in_use(context)).get(epoch)
+        if user is not None:
             raise Refused(
-                f"restore {restore} needs backup {epoch}",
-                f"wait for its end: `cleancut restore watch {restore}`",
+                f"{user.kind} {user.id} needs backup {epoch}",
+                f"wait for its end: `cleancut {user.kind} watch {user.id}`",
             )
         if backup.holds:
             raise Refused(

@@ -8,8 +8,8 @@ from cleancut.core.maintenance.garbage import Tombstone
 from cleancut.core.maintenance.retention import RetentionPlan, plan_retention
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
-from cleancut.core.primitives.ids import Epoch, OperationId
-from cleancut.core.protocol.etcd_records import Group
+from cleancut.core.primitives.ids import Epoch
+from cleancut.core.protocol.etcd_records import Group, Operation
 from cleancut.core.protocol.requests import RestoreRequest, UndeleteRequest
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind
 from cleancut.ports.store import Store
@@ -49,10 +49,10 @@ async def publish_missing(context: CoordinatorContext, state: LeaderState) -> No
 async def plan_expiry(context: CoordinatorContext, names: ReferencedNames) -> RetentionPlan:
     """The groups that retention expires, and that nothing needs or holds; and all others."""
     facts = [group.facts for group in (await names.groups()).values()]
-    busy, now_s = await epochs_in_restores(context), context.clock.wall_s()
+    busy, now_s = await epochs_in_use(context), context.clock.wall_s()
     _, held = await read_holds(context.store, context.paths, now_s)
     needed = {Epoch(epoch): "held" for epoch in held}
-    needed |= {epoch: f"restore {operation} needs it" for epoch, operation in busy.items()}
+    needed |= {epoch: f"{user.kind} {user.id} needs it" for epoch, user in busy.items()}
     return plan_retention(facts, context.gc.retention, now_s, needed)
 
 
@@ -77,15 +77,17 @@ async def put_tombstone(
         await where.put(path, encode(stone))
 
 
-async def epochs_in_restores(context: CoordinatorContext) -> dict[Epoch, OperationId]:
-    """The own groups that a restore or an undelete waits for or reads, by who does."""
+async def epochs_in_use(context: CoordinatorContext) -> dict[Epoch, Operation]:
+    """The own groups that a restore or an undelete waits for or reads, by which one does."""
     found = {}
     for operation in await read_operations(context):
-        if operation.kind is OperationKind.RESTORE and operation.state not in FINAL_STATES:
+        if operation.state in FINAL_STATES:
+            continue
+        if operation.kind is OperationKind.RESTORE:
             request = decode(RestoreRequest, operation.request.encode(), operation.id)
             if not request.from_cluster and not request.from_store:
-                found[request.backup] = operation.id
-        if operation.kind is OperationKind.UNDELETE and operation.state not in FINAL_STATES:
+                found[request.backup] = operation
+        elif operation.kind is OperationKind.UNDELETE:
             undelete = decode(UndeleteRequest, operation.request.encode(), operation.id)
-            found[undelete.backup] = operation.id
+            found[undelete.backup] = operation
     return found

@@ -56,7 +56,7 @@ from cleancut_coordinator.leader.high_water import check_not_behind
 from cleancut_coordinator.leader.state import LeaderState, format_now
 from cleancut_coordinator.maintenance.expiry import (
     doubt_of_clock,
-    epochs_in_restores,
+    epochs_in_use,
     plan_expiry,
     publish_missing,
     put_tombstone,
@@ -220,7 +220,7 @@ class GarbageCollector:
             now_ms=int(now_s * 1000),
             keep_ms=int(context.archive.keep_s * 1000),
             grace_ms=int(max(self._settings.grace_s, LEAST_GRACE_S) * 1000),
-            held={*map(Epoch, held), *await epochs_in_restores(context)},
+            held={*map(Epoch, held), *await epochs_in_use(context)},
             following={shard.chain for state in states for shard in state.shards},
         )
         return await self._archive.collect(rules, dry_run=dry_run, check=self._check_leading)

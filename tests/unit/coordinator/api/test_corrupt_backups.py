@@ -8,16 +8,17 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from msgspec import structs
 
 from cleancut.api.interface import PageRequest
 from cleancut.api.restores import Restore, RestoreOptions
 from cleancut.core.maintenance.garbage import Tombstone
 from cleancut.core.maintenance.retention import Policy, Retention
 from cleancut.core.primitives.codec import encode
-from cleancut.core.primitives.errors import Corrupt, NotFound
+from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch, OperationId
 from cleancut.core.protocol.etcd_records import Operation
-from cleancut.core.protocol.requests import BackupRequest
+from cleancut.core.protocol.requests import BackupRequest, UndeleteRequest
 from cleancut.core.protocol.states import OperationKind, State
 from cleancut.ports.coordination import Put
 from cleancut_coordinator.api.backups import BackupService
@@ -25,6 +26,7 @@ from cleancut_coordinator.api.restores import RestoreService
 from cleancut_coordinator.leader.cluster_id import establish
 from cleancut_coordinator.leader.requests import load_all
 from cleancut_coordinator.leadership import Leadership
+from cleancut_coordinator.maintenance.expiry import epochs_in_use
 from tests.unit.coordinator.maintenance.test_gc_stops import KEYS, PATHS, World
 
 BROKEN = Epoch(2)
@@ -61,6 +63,29 @@ def test_it_is_a_row_and_the_others_are_found_by_number_and_id() -> None:
     assert world.run(world.service.get_backup("b-1")).epoch == 1
     assert world.run(world.service.get_backup("latest")).epoch == 3
     assert world.run(world.service.find_epoch("latest", "")) == 3
+
+
+def test_a_backup_that_an_undelete_reads_is_neither_deleted_nor_expired() -> None:
+    """Between two attempts, too; once it is over it is."""
+    world = Broken()
+    request = UndeleteRequest(backup=Epoch(1), collection="docs", into="docs")
+    operation = Operation(
+        id=OperationId("u-1"),
+        kind=OperationKind.UNDELETE,
+        state=State.PENDING,
+        request=encode(request).decode(),
+    )
+
+    def put(state: State) -> None:
+        record = Put(KEYS.operation("u-1"), encode(structs.replace(operation, state=state)))
+        world.run(world.context.etcd.txn([], [record]))
+
+    put(State.PENDING)
+    assert world.run(epochs_in_use(world.context)).keys() == {1}
+    with pytest.raises(Refused, match="undelete u-1 needs backup 1"):
+        world.run(world.service.delete_backup("1"))
+    put(State.DONE)
+    assert world.run(world.service.delete_backup("1")).state is State.DELETED
 
 
 def test_it_can_be_deleted() -> None:

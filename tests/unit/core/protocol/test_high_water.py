@@ -78,6 +78,8 @@ def test_an_attempt_of_the_past_is_stopped(phase: Phase, marks: StoreMarks) -> N
         (Phase.ROLLBACK, "r", None, Takeover.STOP),
         (Phase.PUBLISH, "r", State.DONE, Takeover.CLOSE),
         (Phase.ROLLBACK, "", State.ROLLED_BACK, Takeover.CLOSE),
+        (Phase.COUNT, "", State.DONE, Takeover.GO_ON),
+        (Phase.APPLY, "", State.DONE, Takeover.STOP),
         (Phase.SEAL, "r", State.DONE, Takeover.STOP),
         (Phase.RECOVER, "", State.ROLLED_BACK, Takeover.STOP),
         (Phase.ROLLBACK, "r", State.DONE, Takeover.STOP),
