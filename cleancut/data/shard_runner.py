@@ -21,7 +21,7 @@ from cleancut.ports.store import Store
 from cleancut.repository.shards.captured_tar import read_captured
 
 _LINE_BYTES = 64 << 20
-NEEDED = 3
+_NEEDED = 3
 """Scratch that a shard takes, in sizes of its tar: the tar, then unpacked, and what is written."""
 
 
@@ -37,7 +37,7 @@ def make_scratch(parent: Path | None) -> tempfile.TemporaryDirectory[str]:
 def check_scratch(shards: Sequence[ShardEntry], at_once: int, scratch: Path) -> None:
     """Raises: Refused, where `scratch` cannot hold `at_once` of these shards."""
     sizes = sorted((shard.size_bytes for shard in shards), reverse=True)
-    needed = NEEDED * sum(sizes[:at_once])
+    needed = _NEEDED * sum(sizes[:at_once])
     free = shutil.disk_usage(scratch).free
     if free < needed:
         raise Refused(

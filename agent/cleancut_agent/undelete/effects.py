@@ -18,9 +18,10 @@ from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Observe
 from cleancut.core.undelete.phases import PutBack, Settle, UndeleteDraft
+from cleancut.core.undelete.plan import SCRATCH
 from cleancut.data.filters import check_filter
 from cleancut.data.job import ShardJob
-from cleancut.data.shard_runner import NEEDED, run_shard
+from cleancut.data.shard_runner import run_shard
 from cleancut.repository.catalog import get_checked, load_group
 from cleancut_agent.context import AgentContext
 from cleancut_agent.local_peer import observe_names
@@ -141,12 +142,13 @@ class AgentUndeleteEffects:
         context = self._context
         scratch = context.spill_dir / _SCRATCH
         shutil.rmtree(scratch, ignore_errors=True)  # of a process that was killed
-        needed, free = NEEDED * shard.size_bytes, context.free_disk_bytes(context.spill_dir)
+        needed, free = SCRATCH * shard.size_bytes, context.free_disk_bytes(context.spill_dir)
+        free = min(free, context.limits.spill_max_bytes or free)
         if free < needed:
             raise Refused(
                 f"{needed:,} bytes are needed in {context.spill_dir} to open shard"
-                f" {shard.collection}/{shard.shard_id}, {free:,} are free",
-                "give the agents' spill directory more room",
+                f" {shard.collection}/{shard.shard_id}, {free:,} may be used",
+                "give the agents' spill directory more room, and raise --spill-max",
             )
         try:
             scratch.mkdir(parents=True)

@@ -39,6 +39,9 @@ STATE_OF = {
 ATTEMPTS = 3
 AWAY_S = 60.0
 """How long an agent may be away before its shards are given to others, in another attempt."""
+RESTARTS = 3
+"""How often an agent may be restarted in one attempt: one that lacks memory ends again and again.
+"""
 LOOK_S = 15.0
 """Between two looks at which agents are there."""
 SETTLE_S = 30.0

@@ -11,6 +11,9 @@ from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import AgentName, Epoch, ShardId
 from cleancut.core.protocol.etcd_records import Session
 
+SCRATCH = 3
+"""Scratch that a shard takes, in sizes of its tar: the tar, then unpacked, and its points."""
+
 
 class PlannedShard(Record, frozen=True):
     """A shard of the backup with selected points. `points`: all that it has; None: unknown."""
@@ -41,7 +44,8 @@ class UndeletePlan(Record, frozen=True):
 
 def with_agents(plan: UndeletePlan, sessions: Mapping[AgentName, Session]) -> UndeletePlan:
     """`plan` with an agent for each shard: the largest first, to the agent that has least to read.
-    Only agents with Qdrant's storage engine can; `sessions` are the live ones that have a peer."""
+    Only agents with Qdrant's storage engine can, and only shards that their spill has room for;
+    `sessions` are the live ones that have a peer."""
     able = sorted(name for name, said in sessions.items() if said.engine == "")
     unable = sorted(set(sessions) - set(able))
     if not able:
@@ -54,7 +58,14 @@ def with_agents(plan: UndeletePlan, sessions: Mapping[AgentName, Session]) -> Un
     load = dict.fromkeys(able, 0)
     chosen: dict[ShardId, AgentName] = {}
     for shard in sorted(plan.shards, key=lambda one: (-one.size_bytes, one.shard_id)):
-        agent = min(able, key=lambda name: (load[name], name))
+        fitting = [name for name in able if _fits(shard, sessions[name])]
+        if not fitting:
+            blocker = (
+                f"no agent may spill the {SCRATCH * shard.size_bytes:,} bytes that shard"
+                f" {shard.shard_id} takes: raise --spill-max (agent.spillSize in the chart)"
+            )
+            return replace(plan, blockers=(*plan.blockers, blocker))
+        agent = min(fitting, key=lambda name: (load[name], name))
         load[agent] += max(1, shard.size_bytes)
         chosen[shard.shard_id] = agent
     notes = plan.notes
@@ -62,6 +73,12 @@ def with_agents(plan: UndeletePlan, sessions: Mapping[AgentName, Session]) -> Un
         notes = (*notes, f"agents without `cleancut[data]` read no shard: {', '.join(unable)}")
     shards = tuple(replace(shard, agent=chosen[shard.shard_id]) for shard in plan.shards)
     return replace(plan, shards=shards, notes=notes)
+
+
+def _fits(shard: PlannedShard, said: Session) -> bool:
+    """A directory with a limit is half of it at most: a pod that exceeds it is evicted."""
+    limit = said.spill_max_bytes
+    return limit is None or SCRATCH * shard.size_bytes <= limit
 
 
 def check_undelete(plan: UndeletePlan) -> UndeletePlan:

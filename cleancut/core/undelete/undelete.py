@@ -7,15 +7,16 @@ that are under way, and counts. No I/O, no clock.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, ClassVar
 
 from msgspec.structs import replace
 
 from cleancut.core.primitives.codec import decode
-from cleancut.core.primitives.ids import AgentName
+from cleancut.core.primitives.ids import AgentName, FencingToken
 from cleancut.core.protocol.commands import Command, Effect
 from cleancut.core.protocol.etcd_records import Failure, Operation
-from cleancut.core.protocol.events import Event, Tick
+from cleancut.core.protocol.events import Event, SessionMoved, Tick
 from cleancut.core.protocol.live_attempt import LiveAttempt
 from cleancut.core.protocol.requests import UndeleteRequest
 from cleancut.core.protocol.states import PERMANENT, OperationKind, Phase, State
@@ -24,6 +25,7 @@ from cleancut.core.undelete.phases import (
     ATTEMPTS,
     AWAY_S,
     LOOK_S,
+    RESTARTS,
     SETTLE_S,
     STATE_OF,
     TRANSITIONS,
@@ -50,6 +52,8 @@ class UndeleteMachine(LiveAttempt):
         super().reset(now_s)
         self.away: dict[AgentName, float] = {}
         self.look_at_s = now_s
+        self.tokens: dict[AgentName, FencingToken] = {}
+        self.restarts: Counter[AgentName] = Counter()
 
     @property
     def _operation(self) -> Operation:
@@ -121,11 +125,26 @@ class UndeleteMachine(LiveAttempt):
     # Agents that go and come
 
     def react(self, event: Event, now_s: float) -> list[Command]:
+        if isinstance(event, SessionMoved) and self._restarted(event):
+            said = f"agent {event.agent} was restarted {RESTARTS + 1} times"
+            hint = "see why it ends, such as for lack of memory for a shard"
+            return self.end(Failure(reason="UNAVAILABLE", message=said, hint=hint), now_s)
         look = isinstance(event, Tick) and self.ctl.phase is Phase.APPLY and not self.busy
         if look and self.look_at_s <= now_s < self.deadline_s:
             self.look_at_s = now_s + LOOK_S
             return [self.run(FindAgents(self.ctl.epoch))]
         return super().react(event, now_s)
+
+    def _restarted(self, event: SessionMoved) -> bool:
+        """True if an agent with shards left does not live long enough for them."""
+        agent, member = event.agent, with_tasks(self.members).get(event.agent)
+        left = (Phase.APPLY.value, agent) not in self.votes
+        if event.token is None or member is None or self.ctl.phase is not Phase.APPLY:
+            return False
+        if event.token != self.tokens.get(agent, member.session):
+            self.tokens[agent] = event.token
+            self.restarts[agent] += 1
+        return left and not self.taking_over and self.restarts[agent] > RESTARTS
 
     def _found(self, present: frozenset[AgentName], now_s: float) -> list[Command]:
         """Ends the attempt if an agent with shards left was away for too long."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import AgentName, Epoch, PeerId, ShardId
@@ -52,6 +53,17 @@ def test_agents_without_the_engine_get_no_shard(engine: str | None) -> None:
 def test_without_any_engine_the_extra_is_named() -> None:
     with pytest.raises(Refused, match=r"cleancut\[data\].*: a, b"):
         check_undelete(with_agents(PLAN, sessions(a=None, b=None)))
+
+
+def test_a_shard_goes_to_an_agent_whose_spill_has_room_for_it() -> None:
+    """An agent that unpacks more than its directory may hold has its pod evicted."""
+    there = sessions(a="", b="")
+    there[AgentName("a")] = replace(there[AgentName("a")], spill_max_bytes=3 * 30)
+    plan = with_agents(PLAN, there)
+    assert [shard.agent for shard in plan.shards] == ["b", "a", "b", "a"]
+    small = {name: replace(said, spill_max_bytes=149) for name, said in there.items()}
+    with pytest.raises(Refused, match="may spill the 150 bytes that shard 0 takes"):
+        check_undelete(with_agents(PLAN, small))
 
 
 def test_what_is_agreed_to_is_not_who_reads() -> None:

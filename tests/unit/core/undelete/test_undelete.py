@@ -12,6 +12,7 @@ from cleancut.core.protocol.states import Phase, State
 from cleancut.core.undelete.phases import (
     AWAY_S,
     LOOK_S,
+    RESTARTS,
     SETTLE_S,
     CountPoints,
     PlanUndelete,
@@ -176,6 +177,21 @@ def test_the_shards_of_an_agent_that_stays_away_go_to_another() -> None:
     assert world.operation.state is State.PENDING
     assert said(world) == f"agent a has been away for {AWAY_S:g} s"
     assert world.operation.reached == 1 + BATCHES
+
+
+def test_an_agent_that_ends_again_and_again_ends_the_attempt() -> None:
+    """As one that lacks the memory for its shard: it would hold up all other operations."""
+    world = begun()
+    run_until(world, Phase.APPLY)
+    for _ in range(RESTARTS):
+        world.restart(A)
+        assert world.at is Phase.APPLY
+    world.restart(A)
+    assert world.at is Phase.COUNT
+    assert said(world) == f"agent a was restarted {RESTARTS + 1} times"
+    world.run_on()
+    world.check()
+    assert world.operation.state is State.DONE
 
 
 def test_a_damaged_shard_is_tried_three_times_and_what_is_back_is_said() -> None:
