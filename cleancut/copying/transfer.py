@@ -15,10 +15,10 @@ from cleancut.core.primitives.errors import Corrupt
 from cleancut.ports.clock import Clock
 from cleancut.ports.store import ObjectInfo, Store
 from cleancut.runtime.pace import wait_turn
+from cleancut.store.limited import MAX_BYTES
 
 IN_FLIGHT_BYTES = 20 * 1024 * 1024
 """Of objects on their way; each is held up to three times while it is checked."""
-MAX_BYTES = 65 * 1024 * 1024
 Check = Callable[[bytes], None]
 """Raises Corrupt, unless these contents are what the object's name promises."""
 

@@ -13,6 +13,7 @@ from cleancut.core.primitives.ids import ClusterName
 from cleancut.ports.clock import Clock
 from cleancut.ports.store import Store
 from cleancut.store.key_source import NO_KEYS, KeySource
+from cleancut.store.limited import LimitedStore
 from cleancut.store.urls import FileUrl, S3Url, StoreUrl, parse_store_url
 
 EXTRAS = {"az": "azure", "gs": "gcs"}
@@ -39,7 +40,7 @@ def open_store(url: str, clock: Clock, keys: KeySource = NO_KEYS) -> Store:
 
 def open_both(url: str, clock: Clock, keys: KeySource = NO_KEYS) -> OpenedStore:
     """As `open_store`, with a view of what is stored."""
-    return view_store(_open(parse_store_url(url), clock), clock, keys)
+    return view_store(LimitedStore(_open(parse_store_url(url), clock)), clock, keys)
 
 
 def view_store(raw: Store, clock: Clock, keys: KeySource = NO_KEYS) -> OpenedStore:
