@@ -13,11 +13,27 @@ from cleancut.ports.store import Store
 
 
 async def list_clusters(store: Store) -> list[ClusterName]:
-    """By name, without folders that no cluster can have, such as the lost+found of a disk.
+    """By name, without folders of others, such as the lost+found of a disk.
 
     Raises: NotFound, if the store does not exist.
     """
-    return [name for name in sorted(await store.folders()) if is_cluster(name)]
+    return await _clusters_among(store, await store.folders())
+
+
+async def _clusters_among(store: Store, folders: Collection[str]) -> list[ClusterName]:
+    return [
+        name
+        for name in sorted(folders)
+        if is_cluster(name) and await _is_one(store, Paths(ClusterName(name)))
+    ]
+
+
+async def _is_one(store: Store, paths: Paths) -> bool:
+    if await store.stat(paths.format) is not None:
+        return True
+    async for _ in store.list(paths.groups):
+        return True
+    return False
 
 
 async def find_cluster(store: Store, name: str, where: str) -> ClusterName:
@@ -30,11 +46,12 @@ async def find_cluster(store: Store, name: str, where: str) -> ClusterName:
         async for _ in store.list(Paths(cluster).root):
             return cluster
     try:
-        names = await list_clusters(store)
+        folders = await store.folders()
     except NotFound:
         raise NotFound(f"store {where} does not exist", "check --store") from None
-    if len(CLUSTER_FOLDERS.intersection(names)) > 1:
+    if len(CLUSTER_FOLDERS.intersection(folders)) > 1:
         raise _inside(where)
+    names = await _clusters_among(store, folders)
     if not name and len(names) == 1:
         return names[0]
     return _not_found(name, names, where)

@@ -210,7 +210,8 @@ def test_the_only_cluster_of_a_store_need_not_be_named(shelf: Shelf, output: Out
 def test_the_clusters_of_a_store_are_listed(shelf: Shelf, output: Output) -> None:
     shelf.publish(3)
     shelf.publish(7)
-    (shelf.root / "other" / "groups").mkdir(parents=True)
+    (shelf.root / "other").mkdir()
+    (shelf.root / "other" / "format.json").write_text("{}")
     assert run(["--store", shelf.url, "cluster", "list", "-o", "json"]) == Exit.OK
     assert output.json()["clusters"] == [
         {"cluster": "other", "backups": 0, "newest": None},
@@ -235,11 +236,25 @@ def test_of_several_clusters_one_must_be_named(
     shelf: Shelf, output: Output, tmp_path: Path
 ) -> None:
     shelf.publish(7)
-    (Path(shelf.url.removeprefix("file://")) / "staging").mkdir()
+    (shelf.root / "staging").mkdir()
+    (shelf.root / "staging" / "format.json").write_text("{}")
     assert run(["--store", shelf.url, "backup", "list"]) == Exit.USAGE
     error = output.err()
     assert "--cluster" in error
     assert "prod, staging" in error
+
+
+@pytest.mark.parametrize("folder", ["lost+found", "Other_Things", "logs"])
+def test_other_folders_in_a_store_are_no_clusters(
+    folder: str, shelf: Shelf, output: Output
+) -> None:
+    """A disk has lost+found, a bucket what others keep in it: after a loss, nobody remembers."""
+    shelf.publish(7)
+    (shelf.root / folder).mkdir()
+    (shelf.root / folder / "file").write_text("of others")
+    assert run(["--store", shelf.url, "cluster", "list", "-o", "name"]) == Exit.OK
+    assert output.out() == "prod\n"
+    assert run(["--store", shelf.url, "backup", "list", "-o", "name"]) == Exit.OK
 
 
 @pytest.mark.parametrize("verb", [["list"], ["show", "latest"], ["verify", "latest"]])
