@@ -61,6 +61,7 @@ _HINTS: dict[type[CleancutError], str] = {
     TimedOut: "the outcome is unknown; look at the state before repeating it",
     Unavailable: "check that this Qdrant peer runs and see its log",
 }
+_SLOW_READ = "nothing was changed: see whether this Qdrant peer hangs or has too much to do"
 
 
 class ApiKey(Protocol):
@@ -382,7 +383,8 @@ def _mapped(what: str, url: str, *, sent_change: bool) -> Iterator[None]:
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as cause:
         raise Unavailable(f"cannot reach Qdrant at {url}: {cause}", _HINTS[Unavailable]) from cause
     except TimeoutError as cause:
-        raise TimedOut(f"{what} at {url} got no answer in time", _HINTS[TimedOut]) from cause
+        hint = _HINTS[TimedOut] if sent_change else _SLOW_READ
+        raise TimedOut(f"{what} at {url} got no answer in time", hint) from cause
     except aiohttp.InvalidURL as cause:
         raise Invalid(f"{url!r} is not a URL of Qdrant", "use http://HOST:PORT") from cause
     except (aiohttp.ClientError, OSError) as cause:

@@ -225,7 +225,8 @@ def _able(collection: CollectionView, shard_id: int, usable: Usable) -> list[Pee
         raise Refused(
             f"no agent can cut shard {shard_id} of {collection.name!r}: it is on "
             f"{where or 'no peer'}",
-            "start an agent for each peer, or wait until the replica is Active",
+            "`cleancut doctor` names agents that are missing or cannot use their Qdrant; start"
+            " them, or wait until the replica is Active",
             collection=collection.name,
             shard=shard_id,
         )
@@ -259,7 +260,7 @@ def _state(name: str, replica: ReplicaView, usable: Usable, moving: set[PeerId])
         return "not loaded: see that peer's log"
     if replica.peer_id in moving:
         return "in a transfer"
-    return replica.state if usable.has_agent(replica) else f"{replica.state}, without an agent"
+    return replica.state if usable.has_agent(replica) else f"{replica.state}, used by no agent"
 
 
 def _fullest(name: str, shard_id: int, able: list[PeerId], points: Fullness) -> list[PeerId]:

@@ -59,6 +59,32 @@ def test_what_the_peer_itself_says_is_told_at_once(refusal: Exception) -> None:
     assert clock.slept_s == 0
 
 
+def test_a_read_without_an_answer_is_not_called_a_change_of_unknown_outcome() -> None:
+    """The hint of a write would send people to look for what was changed."""
+
+    async def scenario() -> None:
+        ended = asyncio.Event()
+
+        async def hang(_: web.Request) -> web.Response:
+            await ended.wait()
+            return web.Response()
+
+        app = web.Application()
+        for add in (app.router.add_get, app.router.add_post):
+            add("/{path:.*}", hang)
+        async with serve(app, "127.0.0.1", 0) as port, Qdrant(f"http://127.0.0.1:{port}") as peer:
+            for read in (peer.collections(0.1), peer.count("docs", 0, timeout_s=0.1)):
+                with pytest.raises(TimedOut) as slow:
+                    await read
+                assert "nothing was changed" in slow.value.hint
+            with pytest.raises(TimedOut) as unknown:
+                await peer.drain("docs", (0,), (), timeout_s=0.1)
+            assert "outcome is unknown" in unknown.value.hint
+            ended.set()
+
+    asyncio.run(scenario())
+
+
 def test_a_read_that_breaks_off_has_changed_nothing() -> None:
     """A count is a POST, and still no change whose outcome is unknown; a drain is one."""
 

@@ -83,7 +83,8 @@ def test_a_shard_that_nobody_can_cut_is_refused_by_name() -> None:
     seen = view("docs", {0: {1: "Active"}, 1: {3: "Active"}})
     with pytest.raises(Refused, match=r"shard 1 of 'docs'.*peer 3") as told:
         assign(seen, ["docs"], Usable(sessions(1, 2)), {})
-    assert "start an agent" in told.value.hint
+    assert "used by no agent" in told.value.message
+    assert "cannot use their Qdrant" in told.value.hint
 
 
 def test_where_a_seed_has_read_a_shard_is_preferred() -> None:
