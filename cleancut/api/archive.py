@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cleancut.api.values import ApiValue
+from cleancut.api.values import ApiValue, Time
 
 
 class ArchivedShard(ApiValue, frozen=True):
@@ -34,12 +34,13 @@ class Archive(ApiValue, frozen=True):
 
 
 class ArchiveMark(ApiValue, frozen=True):
-    """A moment at which this number of archived shards stood still. `at`: RFC 3339, by the
-    leader."""
+    """A moment at which this number of archived shards stood still. `at`, and exactly `at_ms`
+    since 1970: by the leader."""
 
     name: str
-    at: str
+    at: Time
     shards: int = 0
+    at_ms: int = 0
 
 
 class LogQuery(ApiValue, frozen=True):
@@ -54,11 +55,11 @@ class LogQuery(ApiValue, frozen=True):
 
 
 class LoggedOperation(ApiValue, frozen=True):
-    """One operation; see LoggedOperation in backup.proto."""
+    """One operation; see LoggedOperation in backup.proto. `at_ms`: the exact time, since 1970."""
 
     shard_id: int
     index: int
-    at: str | None = None
+    at: Time | None = None
     kind: str = ""
     points: int | None = None
     ids: tuple[str, ...] = ()
@@ -66,6 +67,7 @@ class LoggedOperation(ApiValue, frozen=True):
     keys: tuple[str, ...] = ()
     detail: str = ""
     chain: str = ""
+    at_ms: int = 0
 
 
 class LogPage(ApiValue, frozen=True):

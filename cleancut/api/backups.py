@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from cleancut.api.values import AgentProgress, ApiValue, Attempt, OperationError
+from cleancut.api.values import AgentProgress, ApiValue, Attempt, OperationError, Time
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.states import State
 
@@ -94,7 +94,7 @@ class BackupCheck(ApiValue, frozen=True):
     """One entry of the verification log. `kind`: verify or drill; `level`: presence, part, all or
     drill."""
 
-    at: str | None = None
+    at: Time | None = None
     kind: str = ""
     level: str = ""
     good: bool = False
@@ -114,9 +114,9 @@ class Backup(ApiValue, frozen=True):
     id: str
     epoch: int = 0
     state: State = State.PENDING
-    created_at: str | None = None
-    cut_at: str | None = None
-    ended_at: str | None = None
+    created_at: Time | None = None
+    cut_at: Time | None = None
+    ended_at: Time | None = None
     collections: tuple[str, ...] = ()
     evidence: Evidence | None = None
     bytes: BackupBytes = BackupBytes()
@@ -137,7 +137,7 @@ class Backup(ApiValue, frozen=True):
     kept_by: str = ""
     freed_bytes: int | None = None
     labels: dict[str, str] = msgspec.field(default_factory=dict)
-    keep_until: str | None = None
+    keep_until: Time | None = None
 
 
 class BackupPage(ApiValue, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cleancut.api.values import ApiValue
+from cleancut.api.values import ApiValue, Time
 
 
 class DiffSide(ApiValue, frozen=True):
@@ -10,7 +10,7 @@ class DiffSide(ApiValue, frozen=True):
 
     id: str
     epoch: int
-    cut_at: str
+    cut_at: Time
 
 
 class DiffPoint(ApiValue, frozen=True):

@@ -20,7 +20,7 @@ from cleancut.core.format.story import BackupStory
 from cleancut.core.format.timeline import phases_of
 from cleancut.core.primitives.errors import CleancutError, Corrupt
 from cleancut.core.primitives.ids import Epoch
-from cleancut.core.primitives.timestamps import format_time, parse_time
+from cleancut.core.primitives.timestamps import format_second, parse_time, to_second
 from cleancut.core.protocol.fence import FenceFacts
 from cleancut.core.protocol.states import State
 from cleancut.core.protocol.trace import Trace
@@ -40,8 +40,8 @@ def shown_group(
         epoch=manifest.epoch,
         state=State.DAMAGED if damaged else State.COMMITTED,
         damage=damaged,
-        created_at=story.asked_at or None,
-        cut_at=manifest.cut_at or None,
+        created_at=to_second(story.asked_at),
+        cut_at=to_second(manifest.cut_at),
         asked_by=story.asked_by,
         attempt_history=shown_attempts(story.traces) if with_shards else (),
         collection_bytes=_by_collection(manifest) if with_shards else (),
@@ -69,7 +69,7 @@ def _end_of(manifest: Manifest) -> str | None:
     if not manifest.life_s or not manifest.cut_at:
         return None
     try:
-        return format_time(parse_time(manifest.cut_at) + manifest.life_s)
+        return format_second(parse_time(manifest.cut_at) + manifest.life_s)
     except (Corrupt, ValueError, OverflowError):
         return None
 
@@ -79,7 +79,7 @@ def shown_attempts(traces: Sequence[Trace]) -> tuple[Attempt, ...]:
     return tuple(
         Attempt(
             epoch=trace.epoch,
-            began_at=trace.began_at,
+            began_at=to_second(trace.began_at),
             duration_ms=trace.ended_ms if trace.ended_ms >= 0 else None,
             phases=tuple(
                 PhaseTime(phase=band.phase, start_ms=band.start_ms, duration_ms=band.duration_ms)
@@ -111,7 +111,7 @@ def shown_checks(entries: Iterable[LogEntry], epoch: Epoch) -> tuple[BackupCheck
     """Those of one backup, the newest first."""
     mine = sorted((one for one in entries if one.epoch == epoch), key=lambda one: -one.at_s)
     return tuple(
-        BackupCheck(at=format_time(one.at_s), kind=one.kind, level=one.level, good=one.good)
+        BackupCheck(at=format_second(one.at_s), kind=one.kind, level=one.level, good=one.good)
         for one in mine
     )
 

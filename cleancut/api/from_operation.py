@@ -19,7 +19,7 @@ from cleancut.api.restores import Restore, RestoredCollection, RestoredLog, Rest
 from cleancut.api.undeletes import Undelete, UndeleteShard
 from cleancut.api.values import to_value
 from cleancut.core.primitives.ids import Epoch
-from cleancut.core.primitives.timestamps import format_time
+from cleancut.core.primitives.timestamps import format_second, to_second
 from cleancut.core.protocol.documents import RestoredShard
 from cleancut.core.protocol.etcd_records import Operation, Seeded
 from cleancut.core.protocol.evidence import Consistency
@@ -51,8 +51,8 @@ def backup_from(operation: Operation) -> Backup:
         id=operation.id,
         epoch=operation.epoch,
         state=operation.state,
-        created_at=operation.created_at or None,
-        ended_at=operation.ended_at or None,
+        created_at=to_second(operation.created_at),
+        ended_at=to_second(operation.ended_at),
         collections=request.collections,
         attempt=max(operation.counted, min(operation.attempts, 1)),
         attempts=request.attempts,
@@ -82,8 +82,8 @@ def _seed_from(operation: Operation) -> Backup:
         id=operation.id,
         epoch=operation.epoch,
         state=operation.state,
-        created_at=operation.created_at or None,
-        ended_at=operation.ended_at or None,
+        created_at=to_second(operation.created_at),
+        ended_at=to_second(operation.ended_at),
         collections=request.collections,
         bytes=BackupBytes(new=done.new_bytes, stored=done.stored_bytes),
         attempt=operation.attempts,
@@ -102,8 +102,8 @@ def restore_from(operation: Operation, request: RestoreRequest, unread: tuple[st
         id=operation.id,
         backup_epoch=request.backup,
         state=operation.state,
-        created_at=operation.created_at or None,
-        ended_at=operation.ended_at or None,
+        created_at=to_second(operation.created_at),
+        ended_at=to_second(operation.ended_at),
         collections=tuple(RestoredCollection(name=name) for name in request.collections),
         attempt_history=shown_attempts(operation.traces),
         error=shown_error(operation.failure),
@@ -117,8 +117,8 @@ def rebalance_from(operation: Operation) -> Rebalance:
     return Rebalance(
         id=operation.id,
         state=operation.state,
-        created_at=operation.created_at or None,
-        ended_at=operation.ended_at or None,
+        created_at=to_second(operation.created_at),
+        ended_at=to_second(operation.ended_at),
         after=request.after,
         attempt_history=shown_attempts(operation.traces),
         error=shown_error(operation.failure),
@@ -131,8 +131,8 @@ def reshard_from(operation: Operation) -> Reshard:
     return Reshard(
         id=operation.id,
         state=operation.state,
-        created_at=operation.created_at or None,
-        ended_at=operation.ended_at or None,
+        created_at=to_second(operation.created_at),
+        ended_at=to_second(operation.ended_at),
         collection=request.collection,
         shard_key=request.shard_key,
         shards=operation.reached,
@@ -150,8 +150,8 @@ def undelete_from(operation: Operation) -> Undelete:
     return Undelete(
         id=operation.id,
         state=operation.state,
-        created_at=operation.created_at or None,
-        ended_at=operation.ended_at or None,
+        created_at=to_second(operation.created_at),
+        ended_at=to_second(operation.ended_at),
         backup_epoch=request.backup,
         collection=request.collection,
         into=request.into,
@@ -259,7 +259,8 @@ def _steps_of(draft: ReshardDraft) -> tuple[ReshardStep, ...]:
 
 def shown_moment(moment: Moment) -> RestoredMoment:
     return RestoredMoment(
-        at=format_time(moment.at_ms / 1000),
+        at=format_second(moment.at_ms / 1000),
+        at_ms=moment.at_ms,
         mark=moment.mark,
         consistency=Consistency.POINT_IN_TIME if moment.instant else Consistency.PER_SHARD,
         skew_ms=moment.skew_ms,

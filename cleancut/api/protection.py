@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from cleancut.api.values import ApiValue, to_value
+from cleancut.api.values import ApiValue, Time, to_value
 from cleancut.core.doctor.protection import Protection as Judged
 from cleancut.core.doctor.protection import summary
-from cleancut.core.primitives.timestamps import format_time
+from cleancut.core.primitives.timestamps import format_second
 
 
 class RestoreTest(ApiValue, frozen=True):
@@ -13,7 +13,7 @@ class RestoreTest(ApiValue, frozen=True):
     number; 0: not known."""
 
     kind: str
-    at: str | None = None
+    at: Time | None = None
     backup: int = 0
 
 
@@ -23,7 +23,7 @@ class CollectionProtection(ApiValue, frozen=True):
     name: str
     protected: bool = False
     backup: int = 0
-    cut_at: str | None = None
+    cut_at: Time | None = None
     age_s: float = 0.0
     limit_s: float = 0.0
     schedule: str = ""
@@ -35,7 +35,7 @@ class NewestBackup(ApiValue, frozen=True):
     """The newest whole, undamaged backup, by its number, and how old it may be."""
 
     backup: int
-    cut_at: str | None = None
+    cut_at: Time | None = None
     age_s: float = 0.0
     limit_s: float = 0.0
     schedule: str = ""
@@ -65,7 +65,7 @@ def shown_protection(value: Judged, now_s: float) -> Protection:
             to_value(
                 CollectionProtection,
                 one,
-                cut_at=format_time(one.cut_at_s) if one.backup else None,
+                cut_at=format_second(one.cut_at_s) if one.backup else None,
                 age_s=round(one.age_s, 3),
             )
             for one in value.collections
@@ -75,9 +75,9 @@ def shown_protection(value: Judged, now_s: float) -> Protection:
             NewestBackup,
             newest,
             backup=newest.epoch,
-            cut_at=format_time(newest.cut_at_s),
+            cut_at=format_second(newest.cut_at_s),
             age_s=round(newest.age_s, 3),
         ),
         last_restore_test=test
-        and to_value(RestoreTest, test, at=format_time(test.at_s), backup=test.epoch),
+        and to_value(RestoreTest, test, at=format_second(test.at_s), backup=test.epoch),
     )

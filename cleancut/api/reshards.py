@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cleancut.api.values import AgentProgress, ApiValue, Attempt, OperationError
+from cleancut.api.values import AgentProgress, ApiValue, Attempt, OperationError, Time
 from cleancut.core.protocol.states import State
 
 
@@ -42,8 +42,8 @@ class Reshard(ApiValue, frozen=True):
 
     id: str
     state: State = State.PENDING
-    created_at: str | None = None
-    ended_at: str | None = None
+    created_at: Time | None = None
+    ended_at: Time | None = None
     collection: str = ""
     shard_key: str | None = None
     shards: int = 0

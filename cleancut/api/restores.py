@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cleancut.api.values import AgentProgress, ApiValue, Attempt, OperationError
+from cleancut.api.values import AgentProgress, ApiValue, Attempt, OperationError, Time
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.states import State
 
@@ -37,7 +37,7 @@ class OverwrittenCollection(ApiValue, frozen=True):
     collection: str
     backup_id: str = ""
     backup_epoch: int = 0
-    held_until: str | None = None
+    held_until: Time | None = None
 
 
 class RestoredLog(ApiValue, frozen=True):
@@ -54,7 +54,7 @@ class RestoredLog(ApiValue, frozen=True):
 class RestoredMoment(ApiValue, frozen=True):
     """The moment that a restore goes to; see RestoredMoment in restore.proto."""
 
-    at: str | None = None
+    at: Time | None = None
     mark: str = ""
     consistency: Consistency = Consistency.PER_SHARD
     skew_ms: int = 0
@@ -63,6 +63,7 @@ class RestoredMoment(ApiValue, frozen=True):
     log_bytes: int = 0
     replay_s: float = 0.0
     logs: tuple[RestoredLog, ...] = ()
+    at_ms: int = 0
 
 
 class Restore(ApiValue, frozen=True):
@@ -72,8 +73,8 @@ class Restore(ApiValue, frozen=True):
     backup_id: str = ""
     backup_epoch: int = 0
     state: State = State.PENDING
-    created_at: str | None = None
-    ended_at: str | None = None
+    created_at: Time | None = None
+    ended_at: Time | None = None
     collections: tuple[RestoredCollection, ...] = ()
     error: OperationError | None = None
     progress: tuple[AgentProgress, ...] = ()

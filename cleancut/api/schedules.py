@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from cleancut.api.values import ApiValue
+from cleancut.api.values import ApiValue, Time
 from cleancut.core.protocol.states import State
 
 
@@ -49,11 +49,11 @@ class Schedule(ApiValue, frozen=True):
     allow_missing: bool = False
     retention: RetentionRules | None = None
     paused: bool = False
-    next_at: str | None = None
+    next_at: Time | None = None
     last_id: str = ""
-    last_due_at: str | None = None
+    last_due_at: Time | None = None
     last_state: State | None = None
-    skipped_at: str | None = None
+    skipped_at: Time | None = None
     skipped_why: str = ""
     do: str = ""
     percent: int = 0

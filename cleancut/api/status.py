@@ -16,7 +16,7 @@ from cleancut.api.cluster import (
 )
 from cleancut.api.protection import Protection
 from cleancut.api.schedules import Schedule
-from cleancut.api.values import ApiValue, to_value
+from cleancut.api.values import ApiValue, Time, to_value
 
 
 class NextOperation(ApiValue, frozen=True):
@@ -24,7 +24,7 @@ class NextOperation(ApiValue, frozen=True):
 
     schedule: str
     do: str = ""
-    at: str | None = None
+    at: Time | None = None
 
 
 class Status(ApiValue, frozen=True):

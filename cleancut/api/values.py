@@ -7,12 +7,21 @@ What is unknown is None, and always present. Nothing here does I/O.
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
 SCHEMA = 1
 """Version of the JSON shapes; grows when a field changes its meaning or goes away."""
+
+
+Time = Annotated[
+    str,
+    msgspec.Meta(
+        extra_json_schema={"format": "date-time", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"}
+    ),
+]
+"""RFC 3339 in UTC, whole seconds: `format_second`."""
 
 
 class ApiValue(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +84,7 @@ class Attempt(ApiValue, frozen=True):
     """One attempt of an operation; see Attempt in common.proto. `error`: None, unless it failed."""
 
     epoch: int = 0
-    began_at: str | None = None
+    began_at: Time | None = None
     duration_ms: int | None = None
     phases: tuple[PhaseTime, ...] = ()
     error: OperationError | None = None

@@ -23,6 +23,7 @@ from cleancut.core.points.columns import VectorColumn, vector_columns
 from cleancut.core.points.comparison import Change, compare, id_of
 from cleancut.core.points.pairing import Pair, pairs_of
 from cleancut.core.primitives.errors import NotFound
+from cleancut.core.primitives.timestamps import to_second
 from cleancut.data.digests import read_digests
 from cleancut.data.job import ShardJob
 from cleancut.data.shard_runner import check_scratch, make_scratch, run_shard
@@ -91,7 +92,9 @@ def _names(before: Manifest, after: Manifest, chosen: Sequence[str]) -> list[str
 
 
 def side_of(manifest: Manifest) -> DiffSide:
-    return DiffSide(id=manifest.operation, epoch=manifest.epoch, cut_at=manifest.cut_at)
+    return DiffSide(
+        id=manifest.operation, epoch=manifest.epoch, cut_at=to_second(manifest.cut_at) or ""
+    )
 
 
 def _is_equal(one: CollectionDiff) -> bool:

@@ -20,7 +20,7 @@ from cleancut.core.format.paths import Paths
 from cleancut.core.points.columns import vector_columns
 from cleancut.core.points.pairing import Pair
 from cleancut.core.primitives.errors import NotFound
-from cleancut.core.primitives.timestamps import format_time
+from cleancut.core.primitives.timestamps import format_second
 from cleancut.data.diff import (
     Columns,
     Compared,
@@ -60,7 +60,7 @@ async def live_diff(
         comparison = Comparison(store, paths, request, Path(made), notice)
         run = _LiveDiff(comparison, qdrant, manifest)
         found = [await run.collection(at, name) for at, name in enumerate(sorted(set(chosen)))]
-    live = DiffSide(id=LIVE, epoch=0, cut_at=format_time(at_s))
+    live = DiffSide(id=LIVE, epoch=0, cut_at=format_second(at_s))
     return diff_of(side_of(manifest), live, found, began_s)
 
 

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from cleancut import __version__
 from cleancut.api.state_words import state_of, step_of, title_of, word_of
 from cleancut.api.work import of_agent
+from cleancut.core.primitives.timestamps import format_second
 from cleancut.core.primitives.visible import visible
 from cleancut.page import words
 from cleancut.page.growth import chart
@@ -51,7 +52,7 @@ def environment() -> Environment:
         "span": words.span,
         "minute": lambda text: words.minute(words.seconds_of(text)),
         "seconds": words.seconds_of,
-        "rfc3339": words.rfc3339,
+        "rfc3339": format_second,
         "ago": words.ago,
         "some": words.some,
         "state": state_of,

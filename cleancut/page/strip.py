@@ -11,8 +11,9 @@ from markupsafe import Markup
 from cleancut.api.backups import Backup
 from cleancut.api.schedules import Schedule
 from cleancut.api.state_words import Word, state_of
+from cleancut.core.primitives.timestamps import format_second
 from cleancut.page.svg import element, titled
-from cleancut.page.words import rfc3339, seconds_of
+from cleancut.page.words import seconds_of
 
 DAYS = 30
 _DAY_S = 86400
@@ -101,7 +102,7 @@ def strips(
 
 def _day(day: int, cells: Sequence[Cell]) -> Day:
     """A failed attempt that a good backup of the day follows does not make the day a bad one."""
-    date = rfc3339(day * _DAY_S)[:10]
+    date = format_second(day * _DAY_S)[:10]
     good: Sequence[Cell] = [cell for cell in cells if cell is not Cell.FAILED]
     return Day(date, min(good or cells, key=_ORDER.index, default=Cell.NONE), len(cells))
 

@@ -16,6 +16,7 @@ from cleancut.api.status import Status, status_of
 from cleancut.api.values import SCHEMA
 from cleancut.core.format.timeline import Timeline
 from cleancut.core.primitives.numbers import whole_number
+from cleancut.core.primitives.timestamps import format_second
 from cleancut.core.protocol.states import IN_CATALOG, State
 from cleancut.page.growth import growth_of
 from cleancut.page.matrix import matrix_of, newest_checks
@@ -34,7 +35,6 @@ from cleancut.page.routes import (
 )
 from cleancut.page.seen import Seen
 from cleancut.page.strip import strips
-from cleancut.page.words import rfc3339
 
 ON_A_PAGE = 50
 _MOST_ON_A_PAGE = 1000
@@ -213,7 +213,7 @@ def _operations(seen: Seen, page: Page, title: str, rows: Sequence[Operation]) -
 
 def verification(seen: Seen) -> View:
     checks = [
-        {"epoch": one.epoch, "at": rfc3339(one.at_s), "level": one.level, "good": one.good}
+        {"epoch": one.epoch, "at": format_second(one.at_s), "level": one.level, "good": one.good}
         for one in seen.checks
     ]
     values = {"seen": seen, "matrix": matrix_of(seen.backups, seen.checks)}
@@ -232,7 +232,7 @@ def growth(seen: Seen) -> View:
     }
     points = [
         {
-            "at": rfc3339(point.at_s),
+            "at": format_second(point.at_s),
             "epoch": point.epoch,
             "protected": point.protected_bytes,
             "stored": point.stored_bytes,

@@ -69,10 +69,6 @@ def minute(at_s: float | None) -> str:
     return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def rfc3339(at_s: float) -> str:
-    return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
 def some(names: Iterable[str], most: int = 3) -> str:
     """The first names, and the number of the others."""
     known = list(names)

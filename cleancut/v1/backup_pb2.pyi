@@ -516,7 +516,7 @@ class ReadLogRequest(_message.Message):
     def __init__(self, collection: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kinds: _Optional[_Iterable[str]] = ..., grep: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
 
 class LoggedOperation(_message.Message):
-    __slots__ = ("at", "shard_id", "index", "kind", "points", "ids", "filter", "keys", "detail", "chain")
+    __slots__ = ("at", "shard_id", "index", "kind", "points", "ids", "filter", "keys", "detail", "chain", "at_ms")
     AT_FIELD_NUMBER: _ClassVar[int]
     SHARD_ID_FIELD_NUMBER: _ClassVar[int]
     INDEX_FIELD_NUMBER: _ClassVar[int]
@@ -527,6 +527,7 @@ class LoggedOperation(_message.Message):
     KEYS_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
     CHAIN_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
     at: _timestamp_pb2.Timestamp
     shard_id: int
     index: int
@@ -537,7 +538,8 @@ class LoggedOperation(_message.Message):
     keys: _containers.RepeatedScalarFieldContainer[str]
     detail: str
     chain: str
-    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., shard_id: _Optional[int] = ..., index: _Optional[int] = ..., kind: _Optional[str] = ..., points: _Optional[int] = ..., ids: _Optional[_Iterable[str]] = ..., filter: _Optional[str] = ..., keys: _Optional[_Iterable[str]] = ..., detail: _Optional[str] = ..., chain: _Optional[str] = ...) -> None: ...
+    at_ms: int
+    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., shard_id: _Optional[int] = ..., index: _Optional[int] = ..., kind: _Optional[str] = ..., points: _Optional[int] = ..., ids: _Optional[_Iterable[str]] = ..., filter: _Optional[str] = ..., keys: _Optional[_Iterable[str]] = ..., detail: _Optional[str] = ..., chain: _Optional[str] = ..., at_ms: _Optional[int] = ...) -> None: ...
 
 class ReadLogResponse(_message.Message):
     __slots__ = ("operations", "truncated")

@@ -132,14 +132,16 @@ class Archive(_message.Message):
     def __init__(self, collections: _Optional[_Iterable[str]] = ..., shards: _Optional[_Iterable[_Union[ArchivedShard, _Mapping]]] = ..., last_mark: _Optional[str] = ..., raw_bytes: _Optional[int] = ..., stored_bytes: _Optional[int] = ...) -> None: ...
 
 class ArchiveMark(_message.Message):
-    __slots__ = ("name", "at", "shards")
+    __slots__ = ("name", "at", "shards", "at_ms")
     NAME_FIELD_NUMBER: _ClassVar[int]
     AT_FIELD_NUMBER: _ClassVar[int]
     SHARDS_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
     name: str
     at: str
     shards: int
-    def __init__(self, name: _Optional[str] = ..., at: _Optional[str] = ..., shards: _Optional[int] = ...) -> None: ...
+    at_ms: int
+    def __init__(self, name: _Optional[str] = ..., at: _Optional[str] = ..., shards: _Optional[int] = ..., at_ms: _Optional[int] = ...) -> None: ...
 
 class GetArchiveRequest(_message.Message):
     __slots__ = ()

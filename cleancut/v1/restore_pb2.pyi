@@ -156,7 +156,7 @@ class RestoredLog(_message.Message):
     def __init__(self, collection: _Optional[str] = ..., shard_id: _Optional[int] = ..., chain: _Optional[str] = ..., first: _Optional[int] = ..., last: _Optional[int] = ..., left_out: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class RestoredMoment(_message.Message):
-    __slots__ = ("at", "mark", "consistency", "skew_ms", "distance_ms", "operations", "log_bytes", "replay_s", "logs")
+    __slots__ = ("at", "mark", "consistency", "skew_ms", "distance_ms", "operations", "log_bytes", "replay_s", "logs", "at_ms")
     AT_FIELD_NUMBER: _ClassVar[int]
     MARK_FIELD_NUMBER: _ClassVar[int]
     CONSISTENCY_FIELD_NUMBER: _ClassVar[int]
@@ -166,6 +166,7 @@ class RestoredMoment(_message.Message):
     LOG_BYTES_FIELD_NUMBER: _ClassVar[int]
     REPLAY_S_FIELD_NUMBER: _ClassVar[int]
     LOGS_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
     at: _timestamp_pb2.Timestamp
     mark: str
     consistency: _backup_pb2.Consistency
@@ -175,7 +176,8 @@ class RestoredMoment(_message.Message):
     log_bytes: int
     replay_s: float
     logs: _containers.RepeatedCompositeFieldContainer[RestoredLog]
-    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., mark: _Optional[str] = ..., consistency: _Optional[_Union[_backup_pb2.Consistency, str]] = ..., skew_ms: _Optional[int] = ..., distance_ms: _Optional[int] = ..., operations: _Optional[int] = ..., log_bytes: _Optional[int] = ..., replay_s: _Optional[float] = ..., logs: _Optional[_Iterable[_Union[RestoredLog, _Mapping]]] = ...) -> None: ...
+    at_ms: int
+    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., mark: _Optional[str] = ..., consistency: _Optional[_Union[_backup_pb2.Consistency, str]] = ..., skew_ms: _Optional[int] = ..., distance_ms: _Optional[int] = ..., operations: _Optional[int] = ..., log_bytes: _Optional[int] = ..., replay_s: _Optional[float] = ..., logs: _Optional[_Iterable[_Union[RestoredLog, _Mapping]]] = ..., at_ms: _Optional[int] = ...) -> None: ...
 
 class PlannedCollection(_message.Message):
     __slots__ = ("name", "published_as", "shards", "replicas", "size_bytes", "action", "created_as", "aliases", "exists", "reason")

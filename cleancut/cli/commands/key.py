@@ -13,6 +13,7 @@ from cleancut.cli.render.output import document, emit_facts
 from cleancut.cli.settings import Noun, Settings, settings_of
 from cleancut.cli.terminal import write_out
 from cleancut.core.primitives.errors import Invalid
+from cleancut.core.primitives.timestamps import to_second
 
 if TYPE_CHECKING:
     from cleancut.core.format.paths import Paths
@@ -109,7 +110,7 @@ def _emit(settings: Settings, wrapped: list[WrappedKey]) -> None:
     found: list[dict[str, Any]] = [
         {
             "number": number,
-            "created_at": min(one.created_at for one in wrapped if one.number == number),
+            "created_at": to_second(min(one.created_at for one in wrapped if one.number == number)),
             "opened_by": sorted(one.id for one in wrapped if one.number == number),
         }
         for number in numbers

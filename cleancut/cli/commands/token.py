@@ -10,7 +10,7 @@ from cleancut.cli.exit_codes import say
 from cleancut.cli.render.output import emit_facts
 from cleancut.cli.settings import Noun, parse_term, settings_of
 from cleancut.core.auth.roles import Role
-from cleancut.core.primitives.timestamps import format_time
+from cleancut.core.primitives.timestamps import format_second
 
 _RANDOM_BYTES = 32
 
@@ -53,7 +53,7 @@ def new(context: click.Context, /, name: str, role: str, expires_s: float | None
         "line": line_of(made),
         "name": made.name,
         "role": made.role.value,
-        "expires_at": None if until_s is None else format_time(until_s),
+        "expires_at": None if until_s is None else format_second(until_s),
     }
     output = settings_of(context).output
     emit_facts(output, "token", facts)

@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 
 from cleancut.api.archive import Archive, ArchivedShard, ArchiveMark
 from cleancut.cli.render.grids import facts, grid, size
+from cleancut.cli.render.times import exact, moment
 
 _MAX_ROWS = 24
 
@@ -17,7 +18,7 @@ def archive(value: Archive) -> RenderableType:
             ("collections", ", ".join(value.collections) or "none: nothing is archived"),
             ("shards", len(value.shards)),
             ("may be lost", f"{behind:.0f} s" if behind else "nothing that was read"),
-            ("last mark", value.last_mark or "none"),
+            ("last mark", moment(value.last_mark) or "none"),
             ("archived", f"{size(value.raw_bytes)}, stored as {size(value.stored_bytes)}"),
         )
     )
@@ -45,4 +46,6 @@ def _row(one: ArchivedShard) -> tuple[object, ...]:
 
 
 def mark(value: ArchiveMark) -> RenderableType:
-    return facts((("mark", value.name), ("at", value.at), ("shards", value.shards)))
+    return facts(
+        (("mark", value.name), ("at", exact(value.at_ms, value.at)), ("shards", value.shards))
+    )

@@ -22,7 +22,7 @@ from cleancut.api.state_words import state_of, step_of
 from cleancut.api.verdicts import Verdict
 from cleancut.cli.render.attempts import attempt_facts
 from cleancut.cli.render.grids import Columns, facts, grid, size, some, troubles
-from cleancut.cli.render.times import ago, clock
+from cleancut.cli.render.times import ago, clock, moment
 from cleancut.core.protocol.states import IN_CATALOG
 from cleancut.core.verification.damage import DRILL, VERIFY, Level
 
@@ -92,10 +92,10 @@ def backup(value: Backup) -> RenderableType:
             ("labels", labels(value) or None),
             ("held as", ", ".join(value.holds) or None),
             ("kept by", value.kept_by or None),
-            ("keep until", value.keep_until),
-            ("created at", value.created_at),
-            ("cut at", value.cut_at),
-            ("ended at", value.ended_at),
+            ("keep until", moment(value.keep_until)),
+            ("created at", moment(value.created_at)),
+            ("cut at", moment(value.cut_at)),
+            ("ended at", moment(value.ended_at)),
             *attempt_facts(value.attempt_history),
             *(_consistency(evidence) if evidence else ()),
             *(("audit", text) for text in (_audit(evidence.shards) if evidence else ())),
@@ -136,7 +136,10 @@ def _checked(value: Backup) -> Iterator[tuple[str, str]]:
             yield title, "never"
             continue
         share = f" ({_LEVELS[found.level]})" if found.level in _LEVELS else ""
-        yield title, f"{found.at}{share}: {'ok' if found.good else 'found damage or a difference'}"
+        yield (
+            title,
+            f"{moment(found.at)}{share}: {'ok' if found.good else 'found damage or a difference'}",
+        )
 
 
 def _by_collection(value: Backup) -> Iterator[RenderableType]:

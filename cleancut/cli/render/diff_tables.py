@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 
 from cleancut.api.diffs import CollectionDiff, Diff, DiffSide
 from cleancut.cli.render.grids import facts, grid
+from cleancut.cli.render.times import moment
 
 
 def diff(value: Diff) -> RenderableType:
@@ -36,7 +37,7 @@ def diff(value: Diff) -> RenderableType:
 
 
 def _side(side: DiffSide) -> str:
-    return f"#{side.epoch} ({side.cut_at})" if side.epoch else f"live ({side.cut_at})"
+    return f"{f'#{side.epoch}' if side.epoch else 'live'} ({moment(side.cut_at)})"
 
 
 def _row(one: CollectionDiff) -> tuple[object, ...]:

@@ -6,6 +6,7 @@ from rich.console import RenderableType
 
 from cleancut.api.archive import LoggedOperation, LogPage
 from cleancut.cli.render.grids import grid, some
+from cleancut.cli.render.times import exact
 
 
 def log(value: LogPage) -> RenderableType:
@@ -13,7 +14,7 @@ def log(value: LogPage) -> RenderableType:
         ("TIME", "ENTRY", "KIND", "POINTS", "OF"),
         (
             (
-                one.at,
+                exact(one.at_ms, one.at),
                 f"{one.shard_id}:{one.index}",
                 one.kind,
                 one.points,

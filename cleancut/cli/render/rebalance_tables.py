@@ -12,7 +12,7 @@ from cleancut.api.rebalances import BalancedPeer, BalanceStep, Rebalance, Rebala
 from cleancut.api.state_words import state_of, step_of
 from cleancut.cli.render.attempts import attempt_facts
 from cleancut.cli.render.grids import Columns, facts, grid, size, troubles
-from cleancut.cli.render.times import ago, clock, took
+from cleancut.cli.render.times import ago, clock, moment, took
 
 
 def rebalance_plan(value: RebalancePlan) -> RenderableType:
@@ -33,8 +33,8 @@ def rebalance(value: Rebalance) -> RenderableType:
             ("id", value.id),
             ("state", step_of(value)),
             ("after restore", value.after or None),
-            ("created at", value.created_at),
-            ("ended at", value.ended_at),
+            ("created at", moment(value.created_at)),
+            ("ended at", moment(value.ended_at)),
             *attempt_facts(value.attempt_history),
             *troubles(value),
         )

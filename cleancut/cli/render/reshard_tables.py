@@ -12,7 +12,7 @@ from cleancut.api.reshards import Reshard, ReshardPlan, ReshardStep
 from cleancut.api.state_words import state_of, step_of
 from cleancut.cli.render.attempts import attempt_facts
 from cleancut.cli.render.grids import Columns, facts, grid, size, troubles
-from cleancut.cli.render.times import ago, clock, took
+from cleancut.cli.render.times import ago, clock, moment, took
 
 
 def reshard_plan(value: ReshardPlan) -> RenderableType:
@@ -37,8 +37,8 @@ def reshard(value: Reshard) -> RenderableType:
             ("collection", value.collection),
             ("shard key", value.shard_key),
             ("shards", _numbers(value.shards, value.wanted)),
-            ("created at", value.created_at),
-            ("ended at", value.ended_at),
+            ("created at", moment(value.created_at)),
+            ("ended at", moment(value.ended_at)),
             *attempt_facts(value.attempt_history),
             *troubles(value),
         )

@@ -12,7 +12,7 @@ from cleancut.api.restores import PlannedReshard, Restore, RestoredMoment, Resto
 from cleancut.api.state_words import state_of, step_of
 from cleancut.cli.render.attempts import attempt_facts
 from cleancut.cli.render.grids import Columns, facts, grid, size, some, span, troubles
-from cleancut.cli.render.times import ago, clock, took
+from cleancut.cli.render.times import ago, clock, exact, moment, took
 from cleancut.core.protocol.states import State
 
 
@@ -45,8 +45,8 @@ def restore(value: Restore) -> RenderableType:
             ("id", value.id),
             ("backup", _backup(value.backup_epoch, value.backup_id)),
             ("state", step_of(value)),
-            ("created at", value.created_at),
-            ("ended at", value.ended_at),
+            ("created at", moment(value.created_at)),
+            ("ended at", moment(value.ended_at)),
             *attempt_facts(value.attempt_history),
             *_moment(value.moment),
             *troubles(value),
@@ -74,7 +74,7 @@ def _overwritten(value: Restore) -> list[tuple[str, str]]:
     if old.held_until is None:
         return [("old data", f"{what}, not held")]
     end = f"; `cleancut restore finish {value.id}` ends that" if value.state is State.DONE else ""
-    return [("old data", f"{what}, held until {old.held_until}{end}")]
+    return [("old data", f"{what}, held until {moment(old.held_until)}{end}")]
 
 
 def _moment(value: RestoredMoment | None) -> list[tuple[str, str | None]]:
@@ -83,7 +83,10 @@ def _moment(value: RestoredMoment | None) -> list[tuple[str, str | None]]:
     skew = f", skew {value.skew_ms} ms" if value.skew_ms else ""
     left_out = [f"{one.shard_id}:{index}" for one in value.logs for index in one.left_out]
     return [
-        ("moment", f"{value.at}{f' (mark {value.mark})' if value.mark else ''}"),
+        (
+            "moment",
+            f"{exact(value.at_ms, value.at)}{f' (mark {value.mark})' if value.mark else ''}",
+        ),
         ("consistency", f"{value.consistency}{skew}"),
         ("before the time asked", span(value.distance_ms / 1000) if value.distance_ms else None),
         (

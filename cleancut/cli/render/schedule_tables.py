@@ -11,7 +11,7 @@ from rich.text import Text
 from cleancut.api.schedules import RetentionRules, Schedule
 from cleancut.api.state_words import word_of
 from cleancut.cli.render.grids import Columns, facts, some
-from cleancut.cli.render.times import ago, clock
+from cleancut.cli.render.times import ago, clock, moment
 from cleancut.core.primitives.durations import format_duration
 from cleancut.core.protocol.states import State
 
@@ -69,9 +69,9 @@ def schedule(value: Schedule) -> RenderableType:
             ("attempts", value.attempts),
             ("retention", _rules(value.retention) if value.retention else None),
             ("last", value.last_id),
-            ("last due at", value.last_due_at),
+            ("last due at", moment(value.last_due_at, value.time_zone)),
             ("last state", _last(value)),
-            ("skipped at", value.skipped_at),
+            ("skipped at", moment(value.skipped_at, value.time_zone)),
             ("skipped because", value.skipped_why),
         )
     )
@@ -82,7 +82,7 @@ def _last(value: Schedule) -> str:
 
 
 def _next(value: Schedule) -> str | None:
-    return "paused" if value.paused else value.next_at
+    return "paused" if value.paused else moment(value.next_at, value.time_zone)
 
 
 def _rules(value: RetentionRules) -> str:

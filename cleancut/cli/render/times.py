@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cleancut.cli.render.grids import span
 from cleancut.core.primitives.durations import rough_duration
-from cleancut.core.primitives.timestamps import parse_time
+from cleancut.core.primitives.timestamps import format_time, parse_time
 
 
 def ago(value: str | None, now_s: float | None = None) -> str | None:
@@ -33,6 +33,11 @@ def moment(value: str | None, zone: str = "", now_s: float | None = None) -> str
     if not value:
         return None
     return f"{_in_zone(value, zone):%Y-%m-%d %H:%M:%S %Z} ({ago(value, now_s)})"
+
+
+def exact(at_ms: int, at: str | None = None) -> str | None:
+    """RFC 3339 to the millisecond, as `--at` takes it; `at`, if only that is known."""
+    return format_time(at_ms / 1000) if at_ms else at
 
 
 def took(began: str | None, ended: str | None) -> str | None:

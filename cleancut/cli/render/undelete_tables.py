@@ -12,7 +12,7 @@ from cleancut.api.state_words import state_of, step_of
 from cleancut.api.undeletes import Undelete, UndeletePlan, UndeleteShard
 from cleancut.cli.render.attempts import attempt_facts
 from cleancut.cli.render.grids import Columns, facts, grid, size, troubles
-from cleancut.cli.render.times import ago, clock, took
+from cleancut.cli.render.times import ago, clock, moment, took
 
 
 def undelete_plan(value: UndeletePlan) -> RenderableType:
@@ -43,8 +43,8 @@ def undelete(value: Undelete) -> RenderableType:
             ("missing", f"{value.missing:,}"),
             ("put back", "nothing: only counted" if value.count_only else f"{value.restored:,}"),
             ("still missing", f"{value.absent:,}" if value.absent else None),
-            ("created at", value.created_at),
-            ("ended at", value.ended_at),
+            ("created at", moment(value.created_at)),
+            ("ended at", moment(value.ended_at)),
             *attempt_facts(value.attempt_history),
             *troubles(value),
         )

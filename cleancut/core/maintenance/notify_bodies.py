@@ -8,6 +8,7 @@ import msgspec
 
 from cleancut.core.maintenance.notifications import Notification
 from cleancut.core.maintenance.notify_rules import Event, Template
+from cleancut.core.primitives.timestamps import to_second
 
 SCHEMA = 1
 _SLACK = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
@@ -33,7 +34,7 @@ def body_of(template: Template, cluster: str, one: Notification) -> tuple[bytes,
         document = {"text": line_of(cluster, one).translate(_SLACK)}
     else:
         fields = {name: getattr(one, name) for name in Notification.__struct_fields__}
-        document = {"schema": SCHEMA, "cluster": cluster, **fields}
+        document = {"schema": SCHEMA, "cluster": cluster, **fields, "at": to_second(one.at)}
     return msgspec.json.encode(document), "application/json"
 
 

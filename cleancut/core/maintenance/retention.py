@@ -17,7 +17,7 @@ from typing import NamedTuple
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import Epoch, OperationId
-from cleancut.core.primitives.timestamps import format_time
+from cleancut.core.primitives.timestamps import format_second
 
 MAX_EXPIRE_SHARE = 1 / 3
 """Share of the backups that one gc run expires without a confirmation."""
@@ -159,7 +159,7 @@ def plan_retention(
             reasons[group.epoch] = "its time lies in the future, so no rule applies"
         elif group.keep_s:
             if now_s < group.end_s:
-                reasons[group.epoch] = f"its own life, until {format_time(group.end_s)}"
+                reasons[group.epoch] = f"its own life, until {format_second(group.end_s)}"
         elif not policy.knows(group.schedule):
             reasons[group.epoch] = f"schedule {group.schedule!r} is not configured"
         else:
@@ -183,7 +183,7 @@ def plan_retention(
 
 def _why_expired(group: GroupFacts, policy: Policy, now_s: float) -> str:
     if group.keep_s:
-        return f"its own life ended at {format_time(group.end_s)}"
+        return f"its own life ended at {format_second(group.end_s)}"
     rules = policy.schedules.get(group.schedule, policy.general)
     return "older than max-age-days" if _is_old(group, rules, now_s) else "no rule keeps it"
 

@@ -33,6 +33,20 @@ def format_time(seconds: float) -> str:
     return text.replace("+00:00", "Z")
 
 
+def format_second(seconds: float) -> str:
+    """RFC 3339 in UTC, whole seconds: the one shape of times in JSON."""
+    return f"{datetime.fromtimestamp(int(seconds // 1), UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def to_second(text: str) -> str | None:
+    """The time of a record as JSON has it; None of "". Other text stays as it
+    is."""
+    try:
+        return format_second(parse_time(text)) if text else None
+    except Corrupt:
+        return text
+
+
 def parse_time(text: str) -> float:
     """Seconds since 1970 of what `format_time` wrote. Raises: Corrupt."""
     try:

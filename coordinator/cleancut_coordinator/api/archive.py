@@ -11,7 +11,7 @@ from cleancut.core.archive.status import behind_ms, find_followed
 from cleancut.core.doctor.facts import ArchiveHealth, ArchiveShard
 from cleancut.core.primitives.errors import CleancutError, Invalid
 from cleancut.core.primitives.ids import ShardId
-from cleancut.core.primitives.timestamps import format_time, parse_time
+from cleancut.core.primitives.timestamps import format_second, parse_time
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import (
     read_archive_plan,
@@ -37,7 +37,7 @@ async def read_archive(context: CoordinatorContext) -> Archive:
         shards=tuple(
             _shard(task, states, known, now_ms, lives=task.agent in living) for task in plan.tasks
         ),
-        last_mark=format_time(marked_ms / 1000) if marked_ms else "",
+        last_mark=format_second(marked_ms / 1000) if marked_ms else "",
         raw_bytes=sum(state.raw_bytes for state in states),
         stored_bytes=sum(state.stored_bytes for state in states),
     )
@@ -113,4 +113,9 @@ def check_mark(name: str, timeout_s: float) -> None:
 
 
 def shown_mark(mark: Mark) -> ArchiveMark:
-    return ArchiveMark(name=mark.name, at=format_time(mark.at_ms / 1000), shards=len(mark.ends))
+    return ArchiveMark(
+        name=mark.name,
+        at=format_second(mark.at_ms / 1000),
+        at_ms=mark.at_ms,
+        shards=len(mark.ends),
+    )

@@ -22,7 +22,7 @@ from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import Corrupt, Invalid, NotFound, Refused, from_reason
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.primitives.numbers import whole_number
-from cleancut.core.primitives.timestamps import format_time, parse_time
+from cleancut.core.primitives.timestamps import format_second, parse_time
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.fence import check_fence
 from cleancut.core.protocol.requests import (
@@ -374,7 +374,8 @@ def _hint_for(backup: Backup) -> str:
 def _logged(entry: LoggedEntry) -> LoggedOperation:
     one = entry.operation
     return LoggedOperation(
-        at=format_time(entry.at_ms / 1000),
+        at=format_second(entry.at_ms / 1000),
+        at_ms=entry.at_ms,
         shard_id=entry.chain.shard,
         index=entry.index,
         kind=one.kind,

@@ -39,7 +39,7 @@ from cleancut.core.primitives.ids import (
     numbered,
     parse_cluster,
 )
-from cleancut.core.primitives.timestamps import parse_time
+from cleancut.core.primitives.timestamps import parse_time, to_second
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.moment import Moment, MomentRequest
 from cleancut.core.protocol.requests import ReshardRequest, RestoreRequest, ShardNumber
@@ -276,7 +276,7 @@ class RestoreService:
             epoch = await self._backups.find_epoch(name, "")
             label = hold_label(operation.id)
             until = await label_expiry(context.store, context.paths, epoch, label)
-            kept = replace(kept, backup_epoch=epoch, held_until=until or None)
+            kept = replace(kept, backup_epoch=epoch, held_until=to_second(until))
         return kept
 
     async def _with_reshards(self, shown: Restore) -> Restore:

@@ -9,7 +9,7 @@ from msgspec.structs import asdict
 from cleancut.api.backups import Backup
 from cleancut.api.schedules import RetentionRules, Schedule, ScheduleList
 from cleancut.core.maintenance.schedule import ScheduleState, max_age_s
-from cleancut.core.primitives.timestamps import format_time
+from cleancut.core.primitives.timestamps import format_second, to_second
 from cleancut_coordinator.api.backups import BackupService
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
@@ -56,13 +56,13 @@ class ScheduleService:
             paused=state.paused,
             next_at=self._next_at(name, state),
             last_id=state.operation,
-            last_due_at=state.due or None,
+            last_due_at=to_second(state.due),
             last_state=operation.state if operation else None,
-            skipped_at=state.skipped or None,
+            skipped_at=to_second(state.skipped),
             skipped_why=state.why,
             last_outcome=state.outcome,
         )
 
     def _next_at(self, name: str, state: ScheduleState) -> str | None:
         next_s = next_start_s(self._context, name, state)
-        return format_time(next_s) if next_s is not None else None
+        return format_second(next_s) if next_s is not None else None

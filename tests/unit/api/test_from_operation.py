@@ -53,6 +53,7 @@ def test_an_ended_operation_says_how_long_each_phase_took() -> None:
         ("phases", "prepare 400 ms, move 1 min 01 s"),
         ("attempt before", "#3 ended after 1.6 s in MOVE: a peer did not answer"),
     ]
+    assert shown.attempt_history[0].began_at == "2026-11-30T01:00:00Z"
     listed = reshard_of(story().without_traces())
     assert listed is not None
     assert listed.attempt_history == ()

@@ -44,6 +44,7 @@ from cleancut.v1 import (
     undelete_pb2,
 )
 
+TIME = api_values.Time
 CORE = Path(cleancut.core.__path__[0])
 PAIRS: list[tuple[type[api_values.ApiValue], Any]] = [
     (api_values.OperationError, common_pb2.OperationError),
@@ -179,7 +180,7 @@ def rfc3339(draw: st.DrawFn) -> str:
 def strategy(kind: Any, owner: type[Any], name: str) -> st.SearchStrategy[Any]:
     """Values of one field, or of a whole struct."""
     origin = typing.get_origin(kind)
-    if origin is types.UnionType:
+    if origin in {types.UnionType, typing.Union}:
         inner = next(part for part in typing.get_args(kind) if part is not type(None))
         return st.none() | strategy(inner, owner, name)
     if origin is dict:
@@ -192,7 +193,7 @@ def strategy(kind: Any, owner: type[Any], name: str) -> st.SearchStrategy[Any]:
     if kind is Consistency:
         return st.sampled_from(Consistency)
     if kind is str:
-        if name.endswith("_at") or name in {"at", "since", "until", "keep_until"}:
+        if name.endswith(("_at", "_until")) or name in {"at", "since", "until"}:
             return rfc3339()
         return st.text()
     if issubclass(kind, msgspec.Struct):
@@ -225,6 +226,20 @@ def test_every_value_of_the_model_is_paired_with_a_message() -> None:
     kinds = {k for k in values if isinstance(k, type) and issubclass(k, api_values.ApiValue)}
     others = {api_values.ApiValue, api_values.CommandError}  # on stderr alone
     assert kinds - others == {kind for kind, _ in PAIRS}
+
+
+@pytest.mark.parametrize("kind", [kind for kind, _ in PAIRS], ids=lambda kind: kind.__name__)
+def test_times_of_results_have_one_shape(kind: type[api_values.ApiValue]) -> None:
+    """Only what is asked for may name a time to the millisecond."""
+    if kind in {restores.MomentOptions, restores.RestoreOptions, archive.LogQuery}:
+        return
+    hints = typing.get_type_hints(kind, include_extras=True)
+    times = {
+        name: hint
+        for name, hint in hints.items()
+        if name == "at" or name.endswith(("_at", "_until"))
+    }
+    assert [n for n, hint in times.items() if hint not in (TIME, TIME | None)] == []
 
 
 @pytest.mark.parametrize(("kind", "message"), PAIRS, ids=lambda p: p.__name__)

@@ -85,6 +85,7 @@ def test_a_backup_says_what_became_of_attempts_and_which_rule_keeps_it() -> None
     assert "attempt before #16 ended after 30.2 s in UPLOAD: agent a1: gone" in text
     assert "kept by keep-daily" in text
     assert "a deletion frees 2.0 KiB" in text
-    assert "verified 2026-01-02T03:04:05Z (part of the data): ok" in text
+    assert "verified 2026-01-0" in text
+    assert "ago) (part of the data): ok" in text
     assert "drilled never" in text
     assert text.index("large 2 1.0 MiB") < text.index("small 1 10 B")

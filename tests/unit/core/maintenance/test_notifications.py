@@ -306,7 +306,7 @@ def test_bodies() -> None:
         "reason": "INVALID",
         "message": "no <b>\nhere",
         "schedule": "nightly",
-        "at": "2027-01-15T08:00:00.000Z",
+        "at": "2027-01-15T08:00:00Z",
     }
     text = msgspec.json.decode(body_of(Template.SLACK, "prod", one)[0])
     assert text == {"text": line.replace("<b>", "&lt;b&gt;")}
