@@ -15,7 +15,13 @@ from cleancut.api.from_manifest import shown_attempts
 from cleancut.api.operations import shown_error
 from cleancut.api.rebalances import BalancedPeer, BalanceStep, Rebalance
 from cleancut.api.reshards import Reshard, ReshardStep
-from cleancut.api.restores import Restore, RestoredCollection, RestoredLog, RestoredMoment
+from cleancut.api.restores import (
+    OverwrittenCollection,
+    Restore,
+    RestoredCollection,
+    RestoredLog,
+    RestoredMoment,
+)
 from cleancut.api.undeletes import Undelete, UndeleteShard
 from cleancut.api.values import to_value
 from cleancut.core.primitives.ids import Epoch
@@ -38,6 +44,7 @@ from cleancut.core.rebalance.phases import RebalanceDraft
 from cleancut.core.rebalance.plan import BalancePlan
 from cleancut.core.reshard.phases import ReshardDraft
 from cleancut.core.reshard.plan import ReshardStep as PlannedStep
+from cleancut.core.restore.overwrite import kept_backup_of
 from cleancut.core.undelete.phases import ShardProgress, UndeleteDraft
 from cleancut.core.undelete.plan import PlannedShard
 
@@ -98,6 +105,7 @@ def _seed_from(operation: Operation) -> Backup:
 
 def restore_from(operation: Operation, request: RestoreRequest, unread: tuple[str, ...]) -> Restore:
     """`request`, `unread`: as `read_asked` gives them."""
+    kept = kept_backup_of(operation.id)
     return Restore(
         id=operation.id,
         backup_epoch=request.backup,
@@ -108,6 +116,9 @@ def restore_from(operation: Operation, request: RestoreRequest, unread: tuple[st
         attempt_history=shown_attempts(operation.traces),
         error=shown_error(operation.failure),
         moment=shown_moment(request.target) if request.target is not None else None,
+        overwritten=OverwrittenCollection(collection=request.collections[0], backup_id=kept)
+        if request.overwrite
+        else None,
         warnings=unread,
     )
 

@@ -108,6 +108,7 @@ def start(
     **what: Any,
 ) -> Exit:
     """Restore a backup, or some collections of it."""
+    from msgspec.structs import replace
     from rich.console import Console
 
     from cleancut.cli.render.grids import print_table
@@ -127,7 +128,9 @@ def start(
         print_table(Console(stderr=True), plan_table(made))
         if made.blockers:
             return report_error(_refusal(made))
-    confirm(f"restore backup {backup_id}", yes=yes)
+    if options.overwrite and not options.confirm and answers():
+        options = replace(options, confirm=_typed_name(options.collections[0]))
+    confirm(f"restore backup {backup_id}", yes=yes or bool(options.confirm))
     job: Job[Restore] = Job(
         "restore",
         start=lambda client: client.start_restore(backup_id, request_id, options, plan_digest),
@@ -140,6 +143,12 @@ def start(
     if code is not Exit.OK or not wait or job.last is None:
         return code
     return _follow(settings, job.last, timeout_s)
+
+
+def _typed_name(name: str) -> str:
+    """What the user types to have this collection deleted."""
+    question = f"{name!r} is deleted once the restored data is verified; type its name"
+    return str(click.prompt(question, err=True, default="", show_default=False))
 
 
 def _start_offline(asked: OfflineStart, plan_digest: str, *, wait: bool, yes: bool) -> Exit:

@@ -72,7 +72,7 @@ def _overwritten(value: Restore) -> list[tuple[str, str]]:
         return []
     what = f"backup {_backup(old.backup_epoch, old.backup_id)} of {old.collection}"
     if old.held_until is None:
-        return [("old data", f"{what}, not held")]
+        return [("old data", f"{what}{', not held' if old.backup_epoch else ''}")]
     end = f"; `cleancut restore finish {value.id}` ends that" if value.state is State.DONE else ""
     return [("old data", f"{what}, held until {moment(old.held_until)}{end}")]
 

@@ -107,7 +107,9 @@ NO_UUID = (
 
 
 def _old_shard(shard: ShardEntry) -> OldShard:
-    number = shard.second.number if shard.standstill is None else shard.standstill.after.index
+    """By its second reading: what its log holds after that is kept too, but an index of the log is
+    not always the number of the same operation, and one too many would hide a write."""
+    number = shard.second.number
     assert number is not None, "a shard without a number is not point-in-time"
     return OldShard(
         shard_id=shard.shard_id,

@@ -17,7 +17,6 @@ from cleancut.api.operations import is_over
 from cleancut.api.restores import (
     KeptCollection,
     MomentOptions,
-    OverwrittenCollection,
     PlannedCollection,
     PlannedPeer,
     PlannedReshard,
@@ -211,8 +210,10 @@ class RestoreService:
         return manifest.epoch, moment
 
     async def get_restore(self, name: str) -> Restore:
-        return await find_any(
-            self._context, name, OperationKind.RESTORE, now=self._shown_restore, then=restore_of
+        return await self._with_hold(
+            await find_any(
+                self._context, name, OperationKind.RESTORE, now=self._shown_restore, then=restore_of
+            )
         )
 
     async def list_restores(self, page: PageRequest) -> RestorePage:
@@ -256,8 +257,6 @@ class RestoreService:
             shown = await self._with_reshards(shown)
         if not unread:
             shown = await self._of_store(shown, operation, request)
-        if request.overwrite and not unread:
-            shown = replace(shown, overwritten=await self._overwritten(operation, request))
         if operation.state in FINAL_STATES:
             return shown
         return replace(
@@ -266,18 +265,17 @@ class RestoreService:
             warnings=(*shown.warnings, *await read_behind(self._context, operation)),
         )
 
-    async def _overwritten(
-        self, operation: Operation, request: RestoreRequest
-    ) -> OverwrittenCollection:
-        """What it overwrites, and its backup as far as that can be read now."""
-        context, name = self._context, kept_backup_of(operation.id)
-        kept = OverwrittenCollection(collection=request.collections[0], backup_id=name)
+    async def _with_hold(self, shown: Restore) -> Restore:
+        """`shown`, with what can be read now of the backup of what it overwrites."""
+        old, context = shown.overwritten, self._context
+        if old is None:
+            return shown
         with contextlib.suppress(CleancutError):
-            epoch = await self._backups.find_epoch(name, "")
-            label = hold_label(operation.id)
+            epoch = await self._backups.find_epoch(old.backup_id, "")
+            label = hold_label(OperationId(shown.id))
             until = await label_expiry(context.store, context.paths, epoch, label)
-            kept = replace(kept, backup_epoch=epoch, held_until=to_second(until))
-        return kept
+            old = replace(old, backup_epoch=epoch, held_until=to_second(until))
+        return replace(shown, overwritten=old)
 
     async def _with_reshards(self, shown: Restore) -> Restore:
         """`shown`, with the reshards that follow, and what has become of them."""

@@ -24,6 +24,7 @@ NONE: dict[str, Any] = {
     "renames": (),
     "beside": False,
     "replace": False,
+    "overwrite": False,
     "replicas": None,
     "shards": (),
     "only_shards": (),

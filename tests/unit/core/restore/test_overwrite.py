@@ -193,13 +193,12 @@ def _old(**changes: Any) -> OldData:
     return replace(old_data_of(group(collection()), "docs"), **changes)
 
 
-def test_what_is_kept_ends_with_the_log_that_is_stored() -> None:
-    """Of a backup under writes the positions are those to which its logs reach."""
-    end = WalEnd(log="l", index=2)
-    rolled = replace(
-        shard("docs", 0), standstill=Standstill(round=2, before=end, after=end, first=-1)
-    )
-    manifest = group(collection(shards=1), shards=(rolled,))
+def test_what_is_kept_is_counted_by_numbers_not_by_logs() -> None:
+    """The first operation after a recovery has an index in the log, and no number: a position by
+    the index would leave room for a write."""
+    end = WalEnd(log="l", index=3)
+    still = Standstill(round=2, before=end, after=end, ack=2, first=2)
+    manifest = group(collection(shards=1), shards=(replace(shard("docs", 0), standstill=still),))
     assert [one.number for one in old_data_of(manifest, "docs").shards] == [2]
     assert [one.number for one in _old().shards] == [2, 2]
 
