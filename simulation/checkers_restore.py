@@ -10,6 +10,7 @@ from cleancut.core.primitives.ids import Epoch, ShardId
 from cleancut.core.protocol.etcd_records import Ctl, EpochMember, Operation, Reading, Vote
 from cleancut.core.protocol.evidence import only_drained
 from cleancut.core.protocol.states import OperationKind, Phase, State
+from cleancut.core.restore.overwrite import OldData
 from cleancut.core.restore.plan import CollectionPlan
 from cleancut.core.restore.report import RestoreDraft
 from simulation.outcome import Checker, Outcome
@@ -196,10 +197,46 @@ def undone_leaves_nothing(outcome: Outcome) -> Iterator[str]:
 
 def drops_own_only(outcome: Outcome) -> Iterator[str]:
     """A restore drops only what it made itself, or what had just taken the place of that when it
-    asked for it: Qdrant deletes by name."""
+    asked for it: Qdrant deletes by name. Or it was asked to overwrite it."""
+    overwritten = {(maker_of(epoch), old.uuid) for epoch, _, old in overwrites(outcome)}
     for found in outcome.qdrant.every:
+        if (found.dropper, found.uuid) in overwritten:
+            continue
         if found.drop_known and found.dropper not in {"", USER, found.maker}:
             yield f"{found.dropper} dropped {found.uuid} of {found.maker}"
+
+
+def overwrites(outcome: Outcome) -> Iterator[tuple[Epoch, Attempt, OldData]]:
+    """The attempts that have decided to overwrite something."""
+    store, paths = outcome.shared.archive, outcome.shared.paths
+    for epoch, attempt in attempts(outcome).items():
+        if _moment(attempt, Phase.PUBLISH) is not None:
+            path = paths.staged(epoch, attempt[-1][0].draft)
+            old = decode(RestoreDraft, store[path], path).old
+            if old is not None:
+                yield epoch, attempt, old
+
+
+def overwritten_is_kept(outcome: Outcome) -> Iterator[str]:
+    """Nothing alive is lost: what a restore overwrites is, with every write to it from before its
+    shards were drained for the last time, in a backup of that very collection."""
+    manifests, uploads = outcome.manifests(), dict[Epoch, float]()
+    for at_s, ctl in outcome.ctls():
+        if ctl.phase is Phase.UPLOAD:
+            uploads[ctl.epoch] = at_s
+    for epoch, attempt, old in overwrites(outcome):
+        life, kept = _life(outcome, old.uuid), manifests.get(old.backup)
+        if life is None or life.dropper != maker_of(epoch):
+            continue
+        if kept is None or old.uuid not in {entry.uuid for entry in kept.collections}:
+            yield f"epoch {epoch} overwrote {old.uuid}, which backup {old.backup} does not hold"
+            continue
+        sealed = _moment(attempt, Phase.SEAL)
+        assert sealed is not None
+        since_s = uploads[old.backup] + LAG_S
+        lost = [at_s for at_s in life.lost_s if since_s < at_s < sealed.at_s]
+        if lost:
+            yield f"epoch {epoch} overwrote {old.uuid} with writes of {min(lost):.3f}"
 
 
 def old_data_stays(outcome: Outcome) -> Iterator[str]:
@@ -303,6 +340,7 @@ RESTORE_CHECKERS: tuple[Checker, ...] = (
     round_of_leader,
     undone_leaves_nothing,
     drops_own_only,
+    overwritten_is_kept,
     old_data_stays,
     nothing_lost_silently,
     one_tar,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from cleancut.core.primitives.codec import decode
 from cleancut.core.protocol.states import OperationKind, Phase, State
 from cleancut.core.restore.report import RestoreDraft
+from simulation.checkers_restore import maker_of, overwrites
 from simulation.outcome import Checker, Outcome
 from simulation.replica import USER
 from simulation.turning import ADOPTED
@@ -39,10 +40,13 @@ def makers_without_counts(outcome: Outcome) -> set[str]:
 
 def nothing_alive_dropped(outcome: Outcome) -> Iterator[str]:
     """No program drops a collection that is in use, or one with points that it did not write, if
-    these were there when it looked."""
+    these were there when it looked; unless a restore is to overwrite it."""
     published, uncounted = first_published(outcome), makers_without_counts(outcome)
+    overwritten = {(maker_of(epoch), old.uuid) for epoch, _, old in overwrites(outcome)}
     for found in outcome.qdrant.every:
         if found.dropper in {"", USER} or not found.drop_known:
+            continue
+        if (found.dropper, found.uuid) in overwritten:
             continue
         if published.get(found.maker, float("inf")) < found.dropped_s:
             yield f"{found.dropper} dropped {found.name} of {found.maker}, which was in use"

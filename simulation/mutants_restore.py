@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from cleancut.core.format.manifest import ShardEntry
 from cleancut.core.primitives.errors import TimedOut
+from cleancut.core.primitives.ids import ShardId
 from cleancut.core.protocol.commands import Command
 from cleancut.core.protocol.etcd_records import Failure, ShardTask, Vote
 from cleancut.core.protocol.events import Seen, TakenOver
 from cleancut.core.protocol.states import OperationKind, Phase, State
 from cleancut.core.protocol.votes import documents_of
+from cleancut.core.restore import overwrite
+from cleancut.core.restore.overwrite import OldData, OldShard
 from cleancut.core.restore.participant import RestoreParticipant
-from cleancut.core.restore.phases import Review
+from cleancut.core.restore.phases import MarkPublished, Review
 from cleancut.core.restore.report import Creation, RestoreDraft, RestoreReport
 from cleancut.core.restore.restore import RestoreMachine
 from cleancut.qdrant.client import Qdrant
 from cleancut.repository.catalog import put_staged
 from cleancut_agent import loop as agent_loop
 from cleancut_agent.restore.recovery import Recovery
+from cleancut_coordinator.any_peer import first_peer
+from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import term
 from cleancut_coordinator.restore import effects as restore_effects
 from cleancut_coordinator.restore.create_collections import CollectionCreator
@@ -113,6 +119,29 @@ async def publish_without_aliases(context: Any, draft: RestoreDraft) -> None:
     """Publishes without aliases."""
 
 
+def written_never(self: RestoreMachine, now_s: float) -> list[Command]:
+    """Overwrites a collection that was written to."""
+    return [self.run(MarkPublished(self.ctl.epoch, self.ctl.draft, self.report))]
+
+
+def by_log(shard: ShardEntry) -> OldShard:
+    """Where its stored log ends, as if that were a number."""
+    still = shard.standstill
+    number = still.after.index if still is not None else shard.second.number or 0
+    return OldShard(shard.shard_id, shard.peer_id, number, shard.second.incarnation)
+
+
+async def keep_another(context: CoordinatorContext, draft: RestoreDraft) -> OldData:
+    """Relies on the backup that is restored, and makes none of what is overwritten."""
+    (planned,) = draft.planned
+    name, peer = planned.published_as, await first_peer(context.peers)
+    found = (await peer.telemetry()).collections[name]
+    shards = {ShardId(one.shard_id) for one in (await peer.placement(name)).shards}
+    return OldData(
+        name, found.uuid or "", draft.backup, draft.operation, tuple(sorted(shards)), (), ()
+    )
+
+
 # Agents
 
 
@@ -144,6 +173,7 @@ def _machine(machine: type[RestoreMachine]) -> tuple[Patch, ...]:
 
 
 _RESTORES = {"restores": True}
+_OVERWRITES = {"overwrites": True}
 
 RESTORE_MUTANTS = {
     "any_round": Mutant(
@@ -197,6 +227,27 @@ RESTORE_MUTANTS = {
         ("aliases_point",),
         (Patch(restore_effects, "publish_restore", publish_without_aliases),),
         _RESTORES,
+    ),
+    "overwrites_writes": Mutant(
+        "what was written to since its backup is not overwritten",
+        ("overwritten_is_kept",),
+        (Patch(RestoreMachine, "_old_read", written_never),),
+        _OVERWRITES,
+        first=646,
+    ),
+    "overwrites_by_log": Mutant(
+        "a position of what is overwritten is a number, and not an index of its log",
+        ("overwritten_is_kept",),
+        (Patch(overwrite, "_old_shard", by_log),),
+        _OVERWRITES,
+        first=646,
+    ),
+    "keeps_another": Mutant(
+        "a collection is overwritten only while a backup of it is there",
+        ("overwritten_is_kept",),
+        (Patch(restore_effects, "find_old", keep_another),),
+        _OVERWRITES,
+        first=206,
     ),
     "never_counts": Mutant(
         "points in a new shard forbid its recovery",

@@ -31,6 +31,7 @@ from simulation.logs import LogRecorder
 from simulation.network import Surroundings
 from simulation.operations import Wishes
 from simulation.outcome import Outcome
+from simulation.overwriting import Overwriting, is_overwritten
 from simulation.prehistory import CLUSTER_ID, FIRST, first_group
 from simulation.programs import Config, Home, SimAgent, SimCoordinator
 from simulation.pulling import Pulls
@@ -78,6 +79,7 @@ class Plan:
     archive: bool
     reshards: bool
     diverged: bool
+    overwrites: bool
     situation: str
 
     @classmethod
@@ -100,12 +102,14 @@ class Plan:
             archive=is_archived(seed),
             reshards=random.Random(f"rings {seed}").random() < RESHARD_SHARE,
             diverged=random.Random(f"differs {seed}").random() < DIVERGED_SHARE,
+            overwrites=seed % 2 == 0 and is_overwritten(seed),
             situation="",
         )
         situation = choose(chance, restores=plan.restores, garbage=plan.garbage)
         if plan.turned or (plan.logs and plan.unkind in ALTERS_SHARDS):
             plan = replace(plan, unkind="")
         plan = replace(plan, archive=plan.logs and plan.archive).with_reshards()
+        plan = replace(plan, overwrites=plan.overwrites and not (plan.turned or plan.reshards))
         if plan.unkind in {"stopped", "sick"}:
             plan = replace(plan, calm=True)
         if plan.calm:
@@ -177,6 +181,7 @@ class Scenario:
         self.turning = Turning(self) if self.plan.turned else None
         if self.plan.archive:
             Archiving(self)
+        self.overwriting = Overwriting(self) if self.plan.overwrites else None
         self.situations, self.unkindness = Situations(self), Unkindness(self)
         self.shared.trace.struck = self._came_to
         self.world.planned_s = max(self.world.planned_s, UPKEEP_S if self._has_upkeep else 0.0)
@@ -185,6 +190,8 @@ class Scenario:
         self.harms.came_to(ctl)
         self.situations.came_to(ctl)
         self.unkindness.came_to(ctl)
+        if self.overwriting is not None:
+            self.overwriting.came_to(ctl)
         if self.reshard_harms is not None:
             self.reshard_harms.came_to(ctl)
         if self.turning is not None:
