@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from functools import partial
 
 from cleancut.core.format.page import PACK_BYTES, PACKED_KINDS, Block
 from cleancut.core.format.paths import Paths
-from cleancut.core.format.recipe import block_sizes
+from cleancut.core.format.recipe import block_sizes, named_by
 from cleancut.core.primitives.errors import Corrupt, NotFound
 from cleancut.ports.store import Store
+from cleancut.repository.garbage import MAX_READ, ReferencedNames
 from cleancut.repository.shards.recipe_reader import load_page, load_recipe
 from cleancut.repository.shards.tar_assembler import is_intact
+from cleancut.runtime.concurrency import run_all
 
+_AT_ONCE = 8
 _MAX_SPAN_BYTES = 4 * PACK_BYTES
 
 
@@ -46,6 +50,33 @@ async def damaged_objects(store: Store, paths: Paths, recipe_digest: str) -> set
             if pack not in found and not await _is_whole(store, paths.pack(pack), blocks):
                 found.add(pack)
     return found
+
+
+async def recipes_naming(
+    store: Store, paths: Paths, objects: Set[str], known: Set[str]
+) -> frozenset[str]:
+    """Recipes of the catalog's backups, but for the `known` ones, that name one of `objects`.
+
+    Limits: reads `MAX_READ` recipes, those of the newest backups first; what cannot be read is left
+    out. Raises: what the store does.
+    """
+    if not objects:
+        return frozenset()
+    groups = await ReferencedNames(store, paths).groups()
+    newest_first = (
+        digest for epoch in sorted(groups, reverse=True) for digest in groups[epoch].recipes
+    )
+    wanted = [one for one in dict.fromkeys(newest_first) if one not in known][:MAX_READ]
+
+    async def names_one(digest: str) -> bool:
+        try:
+            recipe = await load_recipe(store, paths, digest)
+        except (NotFound, Corrupt):
+            return False
+        return not objects.isdisjoint(named_by(recipe))
+
+    found = await run_all([partial(names_one, digest) for digest in wanted], _AT_ONCE)
+    return frozenset(digest for digest, named in zip(wanted, found, strict=True) if named)
 
 
 async def _is_whole(store: Store, path: str, blocks: Sequence[tuple[Block, int]]) -> bool:

@@ -31,7 +31,7 @@ from cleancut.engine.shard import check_engine
 from cleancut.ports.store import Store
 from cleancut.repository.bounded import read_document
 from cleancut.repository.catalog import find_group
-from cleancut.repository.damaged_objects import damaged_objects
+from cleancut.repository.damaged_objects import damaged_objects, recipes_naming
 from cleancut.repository.shards.recipe_reader import read_structure
 from cleancut.repository.verification_log import last_read, put_check
 from cleancut.verification.drill import check_space, drill
@@ -260,6 +260,7 @@ class _Log:
         recall: float | None = None,
     ) -> None:
         """Adds a record. A store that refuses the write causes a notice, not a failure."""
+        shared = await self._sharing(objects, damaged)
         check = VerificationRecord(
             level=level,
             epoch=self.manifest.epoch,
@@ -270,9 +271,18 @@ class _Log:
             damaged=tuple(sorted(damaged)),
             doubted=tuple(sorted(doubted)),
             objects=tuple(sorted(objects)),
+            shared=tuple(sorted(shared)),
             recall=-1.0 if recall is None else recall,
         )
         try:
             await put_check(self.store, self.paths, check)
         except CleancutError as error:
             self.notice(f"not recorded in the store's verification log: {error.message}")
+
+    async def _sharing(self, objects: Set[str], damaged: Set[str]) -> Set[str]:
+        """Recipes of other backups that name what was found wrong."""
+        try:
+            return await recipes_naming(self.store, self.paths, objects, damaged)
+        except CleancutError as error:
+            self.notice(f"other backups that share what is damaged are unknown: {error.message}")
+            return frozenset()

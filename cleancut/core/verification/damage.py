@@ -42,8 +42,9 @@ class VerificationRecord(Record, frozen=True):
     """One check, or, where it takes long, a part of it. `recipes`: of the shards whose bytes were
     read and were right. `damaged`: recipes of shards whose bytes were wrong or missing.
     `doubted`: recipes of shards that a drill found to hold or answer other than at their cut.
-    `objects`: packs by name, pages by digest, that were wrong or missing. `problems`: for people;
-    none: all was well. `recall`: of a drill, -1 if none was measured."""
+    `objects`: packs by name, pages by digest, that were wrong or missing. `shared`: recipes of
+    other backups that name one of these. `problems`: for people; none: all was well. `recall`: of a
+    drill, -1 if none was measured."""
 
     level: Level
     epoch: Epoch
@@ -55,6 +56,7 @@ class VerificationRecord(Record, frozen=True):
     damaged: tuple[str, ...] = ()
     doubted: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
     recall: float = -1.0
 
 
@@ -75,16 +77,18 @@ class LogEntry(NamedTuple):
 class Damage(NamedTuple):
     """What is known to be damaged now. `recipes`: of shards; `objects`: packs by name and pages by
     digest; `epochs`: backups whose manifest contradicts the store. `entries`: the log entries that
-    this follows from."""
+    this follows from. `shared`: recipes of other backups that name such an object; they count as
+    damaged until they have been read."""
 
     recipes: frozenset[str] = frozenset()
     objects: frozenset[str] = frozenset()
     epochs: frozenset[Epoch] = frozenset()
     entries: frozenset[str] = frozenset()
+    shared: frozenset[str] = frozenset()
 
     def affects(self, epoch: int, recipes: Iterable[str]) -> bool:
         """Whether a backup with these recipes is damaged."""
-        return epoch in self.epochs or not self.recipes.isdisjoint(recipes)
+        return epoch in self.epochs or not (self.recipes | self.shared).isdisjoint(recipes)
 
     def of(self, manifest: Manifest) -> tuple[str, ...]:
         """What of a backup is damaged, for people; () for nothing that is known."""
@@ -92,6 +96,12 @@ class Damage(NamedTuple):
             f"{shard.collection}/{shard.shard_id} is damaged"
             for shard in manifest.shards
             if shard.recipe in self.recipes
+        ]
+        shards += [
+            f"{shard.collection}/{shard.shard_id} shares a damaged object with another backup:"
+            " a verification tells whether it needs the damaged part"
+            for shard in manifest.shards
+            if shard.recipe in self.shared - self.recipes
         ]
         contradicted = manifest.epoch in self.epochs
         whole = ["the store contradicts its manifest"] if contradicted else []
@@ -108,6 +118,7 @@ class _Known(NamedTuple):
     damaged: Set[str]
     doubted: Set[str]
     objects: Set[str]
+    shared: Set[str]
 
     @property
     def outstanding(self) -> bool:
@@ -128,7 +139,11 @@ def outstanding(checks: Iterable[tuple[LogEntry, VerificationRecord | None]]) ->
         doubted = set(record.doubted) if record else set()
         drilled = right - doubted if entry.level is Level.DRILL else set()
         rest = [
-            one._replace(damaged=one.damaged - right, doubted=one.doubted - drilled)
+            one._replace(
+                damaged=one.damaged - right,
+                doubted=one.doubted - drilled,
+                shared=one.shared - right,
+            )
             for one in known
         ]
         before = contradicted.get(entry.epoch)
@@ -143,12 +158,14 @@ def outstanding(checks: Iterable[tuple[LogEntry, VerificationRecord | None]]) ->
         damaged = set(record.damaged) if record else set()
         if damaged or doubted:
             objects = set(record.objects) if record else set()
-            known.append(_Known(entry, damaged, doubted, objects))
+            shared = set(record.shared) if record else set()
+            known.append(_Known(entry, damaged, doubted, objects, shared))
         elif before is None or not _sees_as_much(before.level, entry.level):
             contradicted[entry.epoch] = entry
     return Damage(
         recipes=frozenset(name for one in known for name in (*one.damaged, *one.doubted)),
         objects=frozenset(name for one in known if one.damaged for name in one.objects),
+        shared=frozenset(name for one in known if one.damaged for name in one.shared),
         epochs=frozenset(contradicted),
         entries=frozenset(
             (

@@ -35,6 +35,7 @@ class Shelves:
         self.root, self.flags = self.shelf.root, self.shelf.flags
         self.store = self.shelf._store
         self.publish(7)
+        self.first, self.spill = self.shelf.captured.recipe_digest, folder / "spill"
         (self.pack,) = (path for path in self.root.glob("prod/packs/**/*") if path.is_file())
         self.whole = self.pack.read_bytes()
         other = shard_tar({"payload": random.Random(2).randbytes(300_000)})
@@ -50,6 +51,14 @@ class Shelves:
         asyncio.run(put_votes_document(self.store, PATHS, document))
         asyncio.run(put_staged(self.store, PATHS, Epoch(epoch), manifest))
         self.shelf.publish(epoch)
+
+    def publish_sharing(self, epoch: int) -> None:
+        """A backup of the shard of 7 after a change: its recipe is another one, the pack is not."""
+        payload = random.Random(1).randbytes(500_000)
+        changed = shard_tar({"payload": payload, "empty": b"", "more": b"m" * 70_000})
+        self.shelf.captured = capture(self.store, self.spill, changed, self.first)
+        self.shelf.tar_sha256 = self.shelf.captured.tar_sha256
+        self.publish(epoch)
 
     def flip(self) -> None:
         data = bytearray(self.whole)
@@ -88,6 +97,30 @@ def test_known_damage_is_shown_and_passed_over(shelves: Shelves, output: Output)
     assert output.json()["backup"]["epoch"] == 3
     assert shelves.backup("check", "--max-age", "99999d", "-o", "json") == Exit.OK
     assert output.json()["check"]["backup_id"] == "bk-3"
+
+
+def test_backups_that_share_a_damaged_pack_are_not_taken_for_whole(
+    shelves: Shelves, output: Output
+) -> None:
+    """Nobody has read their bytes; reading them tells, and so does the end of the damage."""
+    shelves.publish_sharing(9)
+    shelves.flip()
+    assert shelves.backup("verify", "7") == Exit.CORRUPT
+    output.err()
+    assert shelves.states(output) == {9: "DAMAGED", 7: "DAMAGED", 3: "COMMITTED"}
+    assert shelves.backup("show", "latest", "-o", "json") == Exit.OK
+    assert output.json()["backup"]["epoch"] == 3
+    assert shelves.backup("show", "9", "-o", "json") == Exit.OK
+    (told,) = output.json()["backup"]["damage"]
+    assert told.startswith("books/0 shares a damaged object")
+    assert shelves.backup("verify", "9") == Exit.CORRUPT
+    shelves.pack.write_bytes(shelves.whole)
+    assert shelves.backup("verify", "9") == Exit.OK
+    output.err()
+    assert shelves.states(output) == {9: "COMMITTED", 7: "DAMAGED", 3: "COMMITTED"}
+    assert shelves.backup("verify", "7") == Exit.OK
+    output.err()
+    assert set(shelves.states(output).values()) == {"COMMITTED"}
 
 
 def test_a_look_at_presence_clears_nothing_and_is_no_verification(

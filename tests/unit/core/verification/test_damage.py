@@ -43,6 +43,17 @@ def test_nothing_found_is_no_damage() -> None:
     assert not Checks().add(Level.ALL, recipes=("r",)).affects(1, ["r"])
 
 
+def test_what_shares_a_damaged_object_is_doubted_until_it_is_read_or_the_damage_ends() -> None:
+    checks = Checks()
+    found = checks.add(
+        Level.ALL, wrong="a flipped byte", damaged=("r",), objects=("1/a/0",), shared=("s", "t")
+    )
+    assert found.affects(5, ["s"])
+    assert found.affects(6, ["t"])
+    assert not checks.add(Level.ALL, 5, recipes=("s",)).affects(5, ["s"])
+    assert not checks.add(Level.ALL, 1, recipes=("r",)).affects(6, ["t"])
+
+
 @pytest.mark.parametrize("level", [Level.PRESENCE, Level.PART, Level.ALL, Level.DRILL])
 def test_only_a_reading_of_the_same_bytes_clears_damage(level: Level) -> None:
     """A check that did not read the damaged shard says nothing about it, whatever its level."""
