@@ -99,7 +99,7 @@ class Damage(NamedTuple):
         ]
         shards += [
             f"{shard.collection}/{shard.shard_id} shares a damaged object with another backup:"
-            " a verification tells whether it needs the damaged part"
+            " verify this one to see whether it needs the damaged part"
             for shard in manifest.shards
             if shard.recipe in self.shared - self.recipes
         ]
