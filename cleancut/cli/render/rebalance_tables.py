@@ -74,8 +74,8 @@ def _steps(steps: Sequence[BalanceStep]) -> RenderableType:
                 s.action,
                 s.collection,
                 s.shard_id,
-                s.source_peer_id,
-                s.target_peer_id,
+                s.source_agent or s.source_peer_id,
+                s.target_agent or s.target_peer_id,
                 size(s.size_bytes),
                 s.count,
             )
@@ -87,9 +87,16 @@ def _steps(steps: Sequence[BalanceStep]) -> RenderableType:
 
 def _peers(peers: Sequence[BalancedPeer]) -> RenderableType:
     return grid(
-        ("PEER", "SHARDS BEFORE", "AFTER", "BYTES BEFORE", "AFTER"),
+        ("AGENT", "PEER", "SHARDS BEFORE", "AFTER", "BYTES BEFORE", "AFTER"),
         (
-            (p.peer_id, p.shards_before, p.shards_after, size(p.bytes_before), size(p.bytes_after))
+            (
+                p.agent,
+                p.peer_id,
+                p.shards_before,
+                p.shards_after,
+                size(p.bytes_before),
+                size(p.bytes_after),
+            )
             for p in peers
         ),
     )

@@ -76,12 +76,12 @@ def _numbers(now: int, wanted: int) -> str:
 
 def _steps(steps: Sequence[ReshardStep]) -> RenderableType:
     return grid(
-        ("SHARDS", "SHARD", "PEERS", "SIZE", "DONE", "POINTS MOVED", "SECONDS"),
+        ("SHARDS", "SHARD", "AGENTS", "SIZE", "DONE", "POINTS MOVED", "SECONDS"),
         (
             (
                 s.shards,
                 s.shard_id,
-                ", ".join(map(str, s.peer_ids)),
+                ", ".join(_peers(s)),
                 size(s.size_bytes) if s.size_bytes else None,
                 "yes" if s.done else "no",
                 s.points if s.done else None,
@@ -90,3 +90,9 @@ def _steps(steps: Sequence[ReshardStep]) -> RenderableType:
             for s in steps
         ),
     )
+
+
+def _peers(step: ReshardStep) -> list[str]:
+    """By the names of their agents, or else by their ids."""
+    agents = dict(zip(step.peer_ids, step.agents, strict=False))
+    return [agents.get(peer) or str(peer) for peer in step.peer_ids]

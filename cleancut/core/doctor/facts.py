@@ -9,6 +9,7 @@ from collections import Counter
 from typing import Literal
 
 from cleancut.core.cluster.live_shards import LiveShards
+from cleancut.core.cluster.peer_names import peer_and_id
 from cleancut.core.cluster.view import ACTIVE
 from cleancut.core.doctor.protection import CollectionProtection
 from cleancut.core.doctor.silence import SeenPeers
@@ -237,6 +238,13 @@ class Facts(Record, frozen=True):
     newest_intact: Epoch | None = None
     archive: ArchiveHealth | None = None
     unnotified: tuple[FailingTarget, ...] = ()
+
+    def named(self, peer: PeerId) -> str:
+        """The peer by its agent, even one that is away, and its id, which commands take."""
+        known = self.seen.agents if self.seen is not None else ()
+        agents = {int(one): str(name) for one, name in known}
+        agents |= {int(one.peer_id): one.name for one in self.agents if one.peer_id is not None}
+        return peer_and_id(peer, agents)
 
     @property
     def aliases(self) -> dict[str, str]:

@@ -64,7 +64,7 @@ def _fallen_out(
     facts: Facts, peer: PeerId, seen: tuple[PeerId, ...], old: PeerId | None
 ) -> Finding:
     report = next((one for one in facts.peers if one.peer_id == peer), None)
-    head = f"peer {peer}{_agent_of(facts, peer)} fell out of the cluster: it knows the peers"
+    head = f"{facts.named(peer)} fell out of the cluster: it knows the peers"
     head += f" {_ids(seen)}, the others {_ids(facts.members)}; "
     if peer in facts.members:
         words = "it is a member, but its list of peers differs; restart it, then see its consensus"
@@ -123,7 +123,7 @@ def _rejoin(
 def _silent(facts: Facts, peer: PeerId) -> Finding:
     uri, accepting = facts.addresses.get(peer), peer in facts.accepting
     since = _since(facts, peer)
-    what = f"peer {peer}{f' at {uri}' if uri else ''} is listed but does not answer"
+    what = f"{facts.named(peer)}{f' at {uri}' if uri else ''} is listed but does not answer"
     what += f" (silent since {since})" if since else " (since when is not known)"
     if accepting:
         what += "; its address accepts connections, so its process exists and hangs or is starting"
@@ -184,10 +184,6 @@ def _named(shards: Sequence[tuple[str, int]]) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def _agent_of(facts: Facts, peer: PeerId) -> str:
-    return next((f" (agent {one.name})" for one in facts.agents if one.peer_id == peer), "")
-
-
 def _ids(peers: tuple[PeerId, ...]) -> str:
     return ", ".join(str(peer) for peer in peers)
 
@@ -200,8 +196,8 @@ def find_agents(facts: Facts) -> Iterator[Finding]:
             yield Finding(
                 kind="no_agent",
                 severity="error",
-                what=f"peer {peer.peer_id} at {peer.url} has no connected agent: its shards can be"
-                " neither backed up nor restored",
+                what=f"{facts.named(peer.peer_id)} at {peer.url} has no connected agent: its"
+                " shards can be neither backed up nor restored",
                 fixes=(Fix(what="start an agent next to this peer"),),
             )
     yield from (_without_qdrant(agent) for agent in facts.agents if agent.peer_id is None)

@@ -21,7 +21,7 @@ def find_shards(facts: Facts) -> Iterator[Finding]:
         yield from _inactive(facts, entry)
         yield from _idle(facts, entry)
         yield from _few(facts, entry)
-        yield from _moving(entry)
+        yield from _moving(facts, entry)
 
 
 def _lost(facts: Facts, entry: LiveShards) -> Iterator[Finding]:
@@ -45,7 +45,7 @@ def _lost(facts: Facts, entry: LiveShards) -> Iterator[Finding]:
 def _outside(facts: Facts, entry: LiveShards, shards: Sequence[ShardId]) -> str:
     """Peers out of the cluster whose disk has one of these shards."""
     return ", ".join(
-        f"peer {peer.peer_id}"
+        facts.named(peer.peer_id)
         for peer in facts.peers
         if any(
             one.collection == entry.name and one.shard_id in shards for one in facts.unique_on(peer)
@@ -64,7 +64,7 @@ def _inactive(facts: Facts, entry: LiveShards) -> Iterator[Finding]:
         if facts.restoring and all(r.state == INITIALIZING for r in replicas):
             fresh.append(shard)
             continue
-        where = ", ".join(f"peer {r.peer_id} ({r.state})" for r in replicas)
+        where = ", ".join(f"{r.state} at {facts.named(r.peer_id)}" for r in replicas)
         away = [r.peer_id for r in replicas if r.peer_id not in facts.heard]
         words = "start those peers" if away else "see the logs of these peers"
         yield Finding(
@@ -110,8 +110,8 @@ def _replica(facts: Facts, entry: LiveShards, replica: ReplicaView, *, source: i
     return Finding(
         kind="idle_replica",
         severity="warning",
-        what=f"the replica of shard {replica.shard_id} of {entry.name!r} at peer"
-        f" {replica.peer_id} is {replica.state}; {words}",
+        what=f"the replica of shard {replica.shard_id} of {entry.name!r} at"
+        f" {facts.named(replica.peer_id)} is {replica.state}; {words}",
         fixes=steps if heard else (),
     )
 
@@ -135,13 +135,13 @@ def _few(facts: Facts, entry: LiveShards) -> Iterator[Finding]:
         )
 
 
-def _moving(entry: LiveShards) -> Iterator[Finding]:
+def _moving(facts: Facts, entry: LiveShards) -> Iterator[Finding]:
     for transfer in entry.transfers:
         yield Finding(
             kind="transfer",
             severity="info",
-            what=f"shard {transfer.shard_id} of {entry.name!r} is on its way from peer"
-            f" {transfer.source} to peer {transfer.target}",
+            what=f"shard {transfer.shard_id} of {entry.name!r} is on its way from"
+            f" {facts.named(transfer.source)} to {facts.named(transfer.target)}",
         )
     if entry.resharding:
         yield Finding(

@@ -16,6 +16,7 @@ from cleancut.api.cluster import (
     StoreStatus,
 )
 from cleancut.api.values import to_value
+from cleancut.core.cluster.peer_names import peer_and_id
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.protocol.etcd_keys import agent_of
 from cleancut.core.protocol.etcd_records import Coordinator, Ctl
@@ -23,6 +24,7 @@ from cleancut.core.protocol.fence import Fence, leftover_fences
 from cleancut.core.protocol.states import CLOSED, FENCED
 from cleancut.repository.catalog import list_epochs
 from cleancut_coordinator.any_peer import ask_any
+from cleancut_coordinator.api.peer_agents import read_peer_agents
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_all, read_ctl, read_sessions
 from cleancut_coordinator.leader.cluster_id import read_identities
@@ -165,7 +167,8 @@ async def _warnings(
         warnings.append("no agent is connected: nothing can be backed up or restored")
     peers = {peer for session in sessions for peer in session.peers} or await _members(context)
     covered = {agent.peer_id for agent in agents}
-    warnings += [f"peer {peer} has no agent" for peer in sorted(peers - covered)]
+    agents_of = await read_peer_agents(context)
+    warnings += [f"{peer_and_id(peer, agents_of)} has no agent" for peer in sorted(peers - covered)]
     return tuple(warnings)
 
 

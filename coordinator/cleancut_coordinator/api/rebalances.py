@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 from msgspec.structs import replace
 
+from cleancut.api.agent_names import with_agents
 from cleancut.api.from_operation import moves_of, peers_of, rebalance_from, with_moves
 from cleancut.api.from_story import rebalance_of
 from cleancut.api.interface import PageRequest
@@ -23,6 +24,7 @@ from cleancut.core.protocol.requests import RebalanceRequest
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind
 from cleancut.core.rebalance.plan import check_balance
 from cleancut_coordinator.api.history import find_any, list_all
+from cleancut_coordinator.api.peer_agents import read_peer_agents
 from cleancut_coordinator.api.progress import read_behind, read_progress, wait_over, watch
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
@@ -38,7 +40,7 @@ class RebalanceService:
 
     async def plan_rebalance(self, options: RebalanceOptions) -> RebalancePlan:
         plan = await RebalanceEffects(self._context).plan(_request(options, ""))
-        return to_value(
+        shown = to_value(
             RebalancePlan,
             plan,
             steps=moves_of(plan),
@@ -46,6 +48,7 @@ class RebalanceService:
             digest=plan.digest,
             size_bytes=plan.moved_bytes,
         )
+        return with_agents(shown, await read_peer_agents(self._context))
 
     async def start_rebalance(
         self, options: RebalanceOptions, *, request_id: str, plan_digest: str
@@ -107,7 +110,8 @@ class RebalanceService:
                 unplanned = f"the plan cannot be shown: {error.message}"
                 shown = replace(shown, warnings=(*shown.warnings, unplanned))
             else:
-                shown = with_moves(shown, draft)
+                agents = await read_peer_agents(self._context)
+                shown = with_agents(with_moves(shown, draft), agents)
         if operation.state in FINAL_STATES:
             return shown
         return replace(

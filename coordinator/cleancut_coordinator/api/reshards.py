@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 from msgspec.structs import replace
 
+from cleancut.api.agent_names import with_step_agents
 from cleancut.api.from_operation import reshard_from, step_of, with_steps
 from cleancut.api.from_story import reshard_of
 from cleancut.api.interface import PageRequest
@@ -18,6 +19,7 @@ from cleancut.core.protocol.requests import ReshardRequest, check_shard_number
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind
 from cleancut.core.reshard import plan as planning
 from cleancut_coordinator.api.history import find_any, list_all
+from cleancut_coordinator.api.peer_agents import read_peer_agents
 from cleancut_coordinator.api.progress import read_behind, read_progress, wait_over, watch
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
@@ -33,7 +35,7 @@ class ReshardService:
 
     async def plan_reshard(self, options: ReshardOptions) -> ReshardPlan:
         plan = await ReshardEffects(self._context).plan(_request(options, ""))
-        return ReshardPlan(
+        shown = ReshardPlan(
             collection=plan.collection,
             shard_key=_shown_key(plan.shard_key),
             shards=plan.present,
@@ -44,6 +46,7 @@ class ReshardService:
             digest=plan.digest,
             size_bytes=plan.moved_bytes,
         )
+        return with_step_agents(shown, await read_peer_agents(self._context))
 
     async def start_reshard(
         self, options: ReshardOptions, *, request_id: str, plan_digest: str
@@ -97,7 +100,8 @@ class ReshardService:
                 unplanned = f"the steps cannot be shown: {error.message}"
                 shown = replace(shown, warnings=(*shown.warnings, unplanned))
             else:
-                shown = with_steps(shown, draft)
+                agents = await read_peer_agents(self._context)
+                shown = with_step_agents(with_steps(shown, draft), agents)
         if operation.state in FINAL_STATES:
             return shown
         return replace(

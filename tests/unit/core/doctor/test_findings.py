@@ -118,7 +118,7 @@ CASES: list[tuple[Facts, str, str, list[str], str]] = [
         shards(docs(replica(0, 11), replica(1, 22, "Dead"), replica(2, 33))),
         "no_active_replica",
         "error",
-        ["shard 1 of 'docs'", "peer 22 (Dead)"],
+        ["shard 1 of 'docs'", "Dead at agent-22 (peer 22)"],
         "",
     ),
     (
@@ -132,14 +132,14 @@ CASES: list[tuple[Facts, str, str, list[str], str]] = [
         shards(FRESH, restores=(restored(State.ROLLED_BACK),)),
         "no_active_replica",
         "error",
-        ["shard 0 of 'docs'", "peer 11 (Initializing)"],
+        ["shard 0 of 'docs'", "Initializing at agent-11 (peer 11)"],
         "",
     ),
     (
         shards(docs(replica(0, 11), replica(0, 22, "Dead"), shards=1, factor=2)),
         "idle_replica",
         "warning",
-        ["shard 0 of 'docs' at peer 22 is Dead"],
+        ["shard 0 of 'docs' at agent-22 (peer 22) is Dead"],
         REST.format("POST")
         + "/collections/docs/cluster -H 'content-type: application/json' -d "
         + shlex.quote('{"replicate_shard": {"shard_id": 0, "from_peer_id": 11, "to_peer_id": 22}}'),
@@ -155,7 +155,7 @@ CASES: list[tuple[Facts, str, str, list[str], str]] = [
         shards(replace(docs(), transfers=(MOVE,))),
         "transfer",
         "info",
-        ["shard 1 of 'docs'", "peer 22 to peer 33"],
+        ["shard 1 of 'docs'", "agent-22 (peer 22) to agent-33 (peer 33)"],
         "",
     ),
     (FALLEN, "fallen_out", "error", ["peer 44", "unknown"], f"{FORGET} --force"),

@@ -125,4 +125,4 @@ def test_a_lost_shard_names_the_fallen_peer_that_has_it() -> None:
     """Its data is newer than any backup."""
     kept = LocalShard(collection="docs", shard_id=ShardId(0), points=528, uuid="u1")
     facts = fallen(kept, collections=(docs(replica(1, 22), replica(2, 33)),))
-    assert "peer 44 may still hold it" in only(facts, "lost_shard").what
+    assert "agent-44 (peer 44) may still hold it" in only(facts, "lost_shard").what
