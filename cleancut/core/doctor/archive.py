@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from cleancut.core.doctor import fixes
 from cleancut.core.doctor.facts import ArchiveHealth, ArchiveShard, Facts, Finding, Fix
 
 LATE_S = 60.0
@@ -38,8 +39,7 @@ def find_archive_problems(facts: Facts) -> Iterator[Finding]:
         )
     bare = [one for one in health.shards if one.chain and not one.base]
     if bare:
-        names = sorted({one.collection for one in bare})
-        command = f"cleancut backup create --collection {names[0]}"
+        command = fixes.back_up(min(one.collection for one in bare))
         yield Finding(
             kind="archive_without_base",
             severity="warning",

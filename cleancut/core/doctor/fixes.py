@@ -16,6 +16,10 @@ def repair(epoch: int, collection: str, shards: Iterable[int]) -> str:
     return f"cleancut restore start {epoch} --collection {shlex.quote(collection)} {chosen}"
 
 
+def back_up(collection: str) -> str:
+    return f"cleancut backup create --collection {shlex.quote(collection)}"
+
+
 def forget(peer_id: int, *, force: bool) -> str:
     return f"cleancut cluster forget-peer {peer_id}" + (" --force" if force else "")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from shlex import quote
 
 from cleancut.core.cluster.layout import Layout
 
@@ -18,7 +19,8 @@ def notes_of(layout: Layout, *, drop_surplus: bool) -> Iterator[str]:
         if 0 < kept < peers:
             yield (
                 f"{entry.name}: {shards} shards with {kept} replicas in all leave {peers - kept}"
-                f" of {peers} peers empty: `cleancut reshard start {entry.name}` makes more shards"
+                f" of {peers} peers empty: `cleancut reshard start {quote(entry.name)}` makes"
+                " more shards"
             )
         if entry.factor > peers:
             yield (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
+from shlex import quote
 
 from msgspec.structs import replace
 
@@ -99,7 +100,7 @@ def make_reshard(layout: Layout, request: ReshardRequest) -> ReshardPlan:
 
 def check_reshard(plan: ReshardPlan) -> ReshardPlan:
     """Raises: Refused, with the first blocker and the number of others."""
-    hint = f"see `cleancut reshard plan {plan.collection}` for all of them"
+    hint = f"see `cleancut reshard plan {quote(plan.collection)}` for all of them"
     check_unblocked("reshard", plan.blockers, hint)
     return plan
 

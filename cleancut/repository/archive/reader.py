@@ -11,7 +11,7 @@ from cleancut.core.archive.chunk import START_BYTES, head_bytes, open_body, pars
 from cleancut.core.archive.records import Chain, ChainEnd, ChunkHead, ChunkPart, Look, Mark
 from cleancut.core.format.paths import Paths, parse_chunk_name, parse_mark_ms
 from cleancut.core.primitives.codec import Record, decode
-from cleancut.core.primitives.errors import Corrupt, NotFound
+from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.wal.tail import WalEntry
 from cleancut.ports.store import Store
 from cleancut.repository.bounded import read_document
@@ -139,7 +139,7 @@ class ArchiveIndex:
     ) -> Self:
         """Of the chunks that were made from `since_ms` to `until_ms`, what is in them of `chains`.
 
-        Raises: what the store does, and Refused for a later format.
+        Raises: what the store does.
         """
         wanted = []
         async for info in store.list(paths.archive_chunks):
@@ -153,7 +153,7 @@ class ArchiveIndex:
                 return await read_chunk_head(store, path)
             except NotFound:
                 return None  # deleted meanwhile
-            except Corrupt as error:
+            except (Corrupt, Refused) as error:  # also of a format that is not read here
                 damaged[path] = error.message
                 return None
 

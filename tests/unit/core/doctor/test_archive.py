@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from cleancut.core.doctor.archive import find_archive_problems
@@ -47,3 +49,12 @@ def test_many_shards_make_one_line() -> None:
     (found,) = find_archive_problems(facts)
     assert "'docs'/4 and 4 more" in found.what
     assert "why" in found.what
+
+
+def test_a_command_to_paste_names_the_collection_and_runs_nothing_else() -> None:
+    """Qdrant takes names such as this one."""
+    bare = ArchiveShard(collection="a $(reboot); b", shard=ShardId(0), chain="c")
+    health = ArchiveHealth(shards=(bare,), last_mark_s=NOW)
+    facts = Facts(peers=(), agents=(), now_s=NOW, archive=health)
+    (found,) = find_archive_problems(facts)
+    assert shlex.split(found.fixes[0].command)[-1] == bare.collection

@@ -120,7 +120,8 @@ def test_a_lost_chunk_is_a_hole_and_nothing_across_it_is_given_out() -> None:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_any_flipped_byte_is_found(seed: int) -> None:
-    """In the head it makes a hole; in the body the reading fails. Nothing wrong is given out."""
+    """In the head it makes a hole, also in its format; in the body the reading fails. Nothing wrong
+    is given out."""
 
     async def scenario() -> None:
         rng, store = random.Random(seed), MemoryStore()
@@ -129,7 +130,7 @@ def test_any_flipped_byte_is_found(seed: int) -> None:
             await add(stream, number, ("a", number * 10, number * 10 + 9))
         path = PATHS.archive_chunk("s1", 1, 1)
         data = bytearray(store.objects[path])
-        data[rng.randrange(12, len(data))] ^= 1 << rng.randrange(8)
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
         store.objects[path] = bytes(data)
         index = await index_of(store, "a")
         try:
@@ -137,6 +138,25 @@ def test_any_flipped_byte_is_found(seed: int) -> None:
         except Corrupt:
             return
         assert found == expected("a", 0, 29)
+
+    asyncio.run(scenario())
+
+
+def test_a_chunk_of_another_format_is_a_hole() -> None:
+    """It keeps no moment from being found that does not need it."""
+
+    async def scenario() -> None:
+        store = MemoryStore()
+        stream = ChunkStream(store, PATHS, "s1")
+        for number in range(3):
+            await add(stream, number, ("a", number * 10, number * 10 + 9))
+        path = PATHS.archive_chunk("s1", 1, 1)
+        data = bytearray(store.objects[path])
+        data[8] ^= 2
+        store.objects[path] = bytes(data)
+        index = await index_of(store, "a")
+        assert index.holes("a") == [(10, 19)]
+        assert "has format 3" in index.damaged[path]
 
     asyncio.run(scenario())
 
