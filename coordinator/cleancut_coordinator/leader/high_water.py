@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from cleancut.core.format.paths import Paths
+from msgspec.structs import replace
+
+from cleancut.core.format.paths import ObjectKind, Paths
 from cleancut.core.primitives.codec import decode, encode
-from cleancut.core.primitives.errors import NotFound, Refused, TimedOut
-from cleancut.core.primitives.ids import EPOCH_DIGITS, Epoch, FencingToken
+from cleancut.core.primitives.errors import Corrupt, NotFound, Refused, TimedOut
+from cleancut.core.primitives.ids import Epoch, FencingToken
 from cleancut.core.protocol.effect_requests import Probe
 from cleancut.core.protocol.etcd_records import Failure, Operation
 from cleancut.core.protocol.high_water import (
@@ -25,6 +27,7 @@ from cleancut.core.protocol.high_water import (
 from cleancut.core.protocol.states import CLOSED, FINAL_STATES, State
 from cleancut.ports.coordination import Modified, Put
 from cleancut.ports.store import Store
+from cleancut.repository.bounded import read_document
 from cleancut.repository.catalog import newest_epoch
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_ctl, read_operations
@@ -36,6 +39,8 @@ OPENED, BEGUN, PUBLISHED, ENDED = "opened", "begun", "published", "ended"
 READ_S = 30.0
 CLOSED_S = 30.0
 _POLL_S = 0.5
+_LOOK_BACK = 20
+_DAMAGED_HINT = "look at the store's folder `marks`: another copy of the store may have them whole"
 
 
 async def put_opened(context: CoordinatorContext, epoch: Epoch) -> None:
@@ -203,12 +208,25 @@ async def end_behind(
 
 
 async def _newest_mark(store: Store, paths: Paths) -> HighWaterMark | None:
-    newest = ""
+    """The newest that can be read, with the epoch of the newest that there is: one that is damaged
+    has its epoch in its path. Raises: Corrupt, if that is so of many in a row."""
+    found = []
     async for info in store.list(paths.marks):
-        name = info.path.removeprefix(paths.marks)
-        if name[:EPOCH_DIGITS].isdigit() and name[EPOCH_DIGITS:] == f"/{OPENED}.json":
-            newest = max(newest, info.path)
-    return decode(HighWaterMark, await store.get(newest), newest) if newest else None
+        kind, epoch, name = paths.parse(info.path)
+        if kind is ObjectKind.MARK and epoch is not None and name == OPENED:
+            found.append((Epoch(epoch), info.path))
+    found.sort(reverse=True)
+    damage: Corrupt | None = None
+    for _, path in found[:_LOOK_BACK]:
+        try:
+            mark = decode(HighWaterMark, await read_document(store, path), path)
+        except Corrupt as error:
+            damage = damage or error
+            continue
+        return replace(mark, epoch=found[0][0])
+    if damage is not None:
+        raise Corrupt(damage.message, _DAMAGED_HINT)
+    return None
 
 
 async def _is_committed(context: CoordinatorContext, epoch: Epoch) -> bool:

@@ -7,7 +7,7 @@ line. What could be made of the digests in the tokens file would let a reader of
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from aiohttp import web
 
@@ -67,11 +67,8 @@ def check_host(request: web.Request, listen: PageListen) -> None:
     """
     if not listen.loopback:
         return
-    try:
-        host = urlsplit(f"//{request.host}").hostname or ""
-    except ValueError:
-        host = ""
-    if not is_loopback_host(host):
+    parts = split_url(f"//{request.host}")
+    if parts is None or not is_loopback_host(parts.hostname or ""):
         raise Invalid(
             f"this page answers to localhost alone, and was asked for as {request.host!r}",
             "open it as http://localhost:PORT; over a network, see --ui",
@@ -81,8 +78,19 @@ def check_host(request: web.Request, listen: PageListen) -> None:
 def check_origin(request: web.Request) -> None:
     """A form of another site signs no one in or out. Raises: Invalid."""
     origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc != request.host:
+    parts = split_url(origin or "")
+    if origin is not None and (parts is None or parts.netloc != request.host):
         raise Invalid(f"a form of {origin!r} was sent here", "sign in on this page")
+
+
+def split_url(text: str) -> SplitResult | None:
+    """Its parts; None, if it is no URL."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.hostname  # checked as it is read
+    except ValueError:
+        return None
+    return parts
 
 
 def _secret(request: web.Request, listen: PageListen) -> str | None:

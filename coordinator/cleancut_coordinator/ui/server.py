@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import structlog
 from aiohttp import web
@@ -30,6 +31,7 @@ from cleancut_coordinator.ui.access import (
     check_origin,
     cookie_name,
     is_local,
+    split_url,
 )
 from cleancut_coordinator.ui.listen import PageListen
 from cleancut_coordinator.ui.live import Streams
@@ -58,6 +60,7 @@ _STATUS = {"INVALID": 400, "NOT_FOUND": 404, "UNAUTHENTICATED": 401, "DENIED": 4
 _READS = {"GET", "HEAD"}
 _FORMS = {"/login", "/logout"}
 _MAX_BODY = 4096
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -151,7 +154,7 @@ class PageServer:
         name = request.match_info["name"]
         kind = _TYPES.get(name.rpartition(".")[2])
         try:
-            body = static(name) if kind and "/" not in name and not name.startswith(".") else None
+            body = static(name) if kind and _FILE.fullmatch(name) else None
         except OSError:
             body = None
         if body is None:
@@ -245,9 +248,10 @@ def _wants_json(request: web.Request) -> bool:
 
 def _own_path(text: str | None) -> str:
     """A path of this page; "/" for anything else, so that no login leads elsewhere."""
-    parts = urlsplit(text or "/")
-    own = not parts.scheme and not parts.netloc and parts.path.startswith("/")
-    return str(text) if text and own and not text.startswith("//") and "\\" not in text else "/"
+    path, parts = text or "/", split_url(text or "/")
+    own = parts is not None and not parts.scheme and not parts.netloc and path.startswith("/")
+    plain = path.isprintable() and "\\" not in path and not path.startswith("//")
+    return path if own and plain else "/"
 
 
 @asynccontextmanager

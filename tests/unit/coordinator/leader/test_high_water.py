@@ -129,3 +129,25 @@ async def test_leases_and_watches_end_when_etcd_goes_back() -> None:
         async with asyncio.timeout(5):
             assert "went back" in await lease.wait_lost()
     assert model.list("a").items == ()
+
+
+@run
+async def test_a_damaged_mark_stops_nothing_and_hides_nothing() -> None:
+    """Its path has its epoch; the one before it has the rest."""
+    at = context()
+    token = await lead(at)
+    await establish(at, token)
+    state = LeaderState(at, token)
+    await open_epoch(at, state)
+    snapshot = model_of(at).snapshot()
+    for damaged in (b"", b'{"epoch"', b"[" * 100_000):
+        epoch = await open_epoch(at, state)
+        path = at.paths.mark(epoch, "opened")
+        await at.store.delete(path)
+        await at.store.put(path, damaged)
+    await check_not_behind(at)
+    assert (await read_marks(at, epoch)).newest == epoch
+    model_of(at).go_back(snapshot, 0.0)
+    model_of(at).revision += 10**9
+    with pytest.raises(Refused, match="gone back"):
+        await check_not_behind(at)

@@ -142,6 +142,7 @@ def test_the_name_of_another_site_is_refused_on_loopback() -> None:
         assert (await call("/.json", headers={"Host": "127.0.0.1.evil.example:7402"})).status == 400
         assert (await call("/", headers={"Host": "localhost:9999"})).status == 200
         assert (await call("/", headers={"Host": "[::1]:7402"})).status == 200
+        assert (await call("/", headers={"Host": "[::1"})).status == 400
 
     ask(OPEN, scenario)
 
@@ -154,7 +155,9 @@ def test_without_a_token_json_is_refused_and_a_page_leads_to_the_form(tmp_path: 
             assert json.loads(refused.text)["error"]["reason"] == "UNAUTHENTICATED"
             assert (led.status, led.headers["Location"]) == (303, f"/login?next={path}")
         assert (await call("/", headers={"Authorization": "Basic x"})).status == 303
+        assert (await call("/", headers={"Authorization": "Bearer \xff"})).status == 303
         assert (await call("/login")).status == 200
+        assert (await call("/static/%00.css")).status == 404
 
     ask(with_tokens(tmp_path), scenario)
 
@@ -206,14 +209,24 @@ def test_a_cookie_is_the_token_and_ends_with_its_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "after", ["https://evil.example/", "//evil.example", "/\\evil.example", "x"]
+    "after",
+    [
+        "https://evil.example/",
+        "//evil.example",
+        "/\\evil.example",
+        "x",
+        "//[evil",
+        "/\r\nSet-Cookie: a=b",
+        "/\t/evil.example",
+    ],
 )
 def test_signing_in_leads_nowhere_else(after: str, tmp_path: Path) -> None:
     async def scenario(call: Ask) -> None:
         form = {"token": secret_of("reader"), "next": after}
         assert (await call("/login", "POST", data=form)).headers["Location"] == "/"
-        foreign = {"Origin": "https://evil.example"}
-        assert (await call("/login", "POST", data=form, headers=foreign)).status == 400
+        for foreign in ("https://evil.example", "http://[evil", "null"):
+            refused = await call("/login", "POST", data=form, headers={"Origin": foreign})
+            assert refused.status == 400
 
     ask(with_tokens(tmp_path), scenario)
 
