@@ -12,30 +12,52 @@ from cleancut.core.format.recipe import check_format
 from cleancut.core.format.store_keys import ENCRYPT_ANEW, KEY_BYTES, StoreKey
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import Corrupt, Denied, NotFound, Refused
+from cleancut.core.primitives.numbers import whole_number
 from cleancut.core.primitives.timestamps import format_time
 from cleancut.ports.store import Store
 
 
 async def read_wrapped(store: Store, paths: Paths) -> list[WrappedKey]:
     """All that `keys/` holds. Raises: Corrupt, and what the store does."""
-    found = []
+    found, damaged = await _read(store, paths)
+    for error in damaged.values():
+        raise error
+    return found
+
+
+async def _read(store: Store, paths: Paths) -> tuple[list[WrappedKey], dict[int, Corrupt]]:
+    """Those that can be read; of others why not, by the number of the data key."""
+    found, damaged = [], {}
     async for info in store.list(paths.data_keys):
+        number = whole_number(paths.parse(info.path).name.partition("-")[0])
+        if number is None:
+            continue  # no data key, such as what a file manager leaves
         try:
             found.append(decode(WrappedKey, await store.get(info.path), info.path))
         except NotFound:
             continue  # retired meanwhile
-    return found
+        except Corrupt as error:
+            damaged[number] = error
+    return found, damaged
 
 
 async def load_data_keys(
     store: Store, paths: Paths, keys: Sequence[StoreKey]
 ) -> Mapping[int, bytes]:
-    """Those that `keys` open, by number.
+    """Those that `keys` open, by number. One that is damaged is not missed, if it is there for
+    another of `keys` too.
 
     Raises: Refused, if the repository is not encrypted; Denied, if they open none; Corrupt, if
         there is none though it is encrypted, or one is damaged.
     """
-    return await _opened(store, paths, keys, await read_wrapped(store, paths))
+    wrapped, damaged = await _read(store, paths)
+    if damaged and not wrapped:
+        raise next(iter(damaged.values()))
+    found = await _opened(store, paths, keys, wrapped)
+    for number, error in damaged.items():
+        if number not in found:
+            raise error
+    return found
 
 
 async def _opened(

@@ -8,14 +8,18 @@ from dataclasses import dataclass
 from cleancut.core.format.paths import COORDINATOR_PROBE
 from cleancut.core.format.recipe import check_format, encode_format
 from cleancut.core.primitives.codec import decode, encode
-from cleancut.core.primitives.errors import Fenced, NotFound, Refused
+from cleancut.core.primitives.errors import Corrupt, Fenced, NotFound, Refused
 from cleancut.core.primitives.ids import FencingToken
 from cleancut.core.protocol.effect_requests import Probe
 from cleancut.core.protocol.etcd_records import Owner, ProbeObject
 from cleancut.ports.coordination import Created, Put
+from cleancut.repository.bounded import read_document
 from cleancut.store.keyring import ensure_data_key
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.state import LeaderState
+
+DAMAGED = "damaged"
+"""Stands for the owner of a store whose record is damaged: nobody's, until it is adopted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,10 @@ async def _read_owner(context: CoordinatorContext) -> tuple[int, str]:
     if newest == 0:
         return 0, ""
     path = context.paths.owner(newest)
-    return newest, decode(Owner, await context.store.get(path), path).cluster_id
+    try:
+        return newest, decode(Owner, await read_document(context.store, path), path).cluster_id
+    except Corrupt:
+        return newest, DAMAGED
 
 
 async def establish(context: CoordinatorContext, token: FencingToken) -> Identities:

@@ -11,8 +11,9 @@ import contextlib
 from typing import Any
 
 from cleancut.core.primitives.codec import decode
-from cleancut.core.primitives.errors import Refused, TimedOut, Unavailable
+from cleancut.core.primitives.errors import Corrupt, Refused, TimedOut, Unavailable
 from cleancut.core.protocol.etcd_records import Owner
+from cleancut.repository.bounded import read_document
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
 
@@ -49,7 +50,11 @@ async def _other_of(context: CoordinatorContext, mark: Any) -> str:
 async def _owners(context: CoordinatorContext) -> set[str]:
     """All ids that this store's cluster ever had: another one each time its etcd was lost."""
     paths = [info.path async for info in context.store.list(context.paths.owners)]
-    return {decode(Owner, await context.store.get(path), path).cluster_id for path in paths}
+    found = set()
+    for path in paths:
+        with contextlib.suppress(Corrupt):  # one that is damaged allows nothing
+            found.add(decode(Owner, await read_document(context.store, path), path).cluster_id)
+    return found
 
 
 async def check_before_backup(context: CoordinatorContext) -> None:

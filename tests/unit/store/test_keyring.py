@@ -197,3 +197,19 @@ def test_a_command_that_fails_tells_no_secret(
     with pytest.raises(Refused, match="store key failed") as refused:
         KeySource(command=command).read()
     assert TEXTS[0] not in f"{refused.value} {refused.value.__cause__}"
+
+
+def test_one_damaged_data_key_keeps_no_other_key_out(root: Path) -> None:
+    """And a stray file is no data key. What only the damaged one could open is missed."""
+    run(share(opened(root), PATHS, [ONE, TWO], 0.0))
+    keys = root / "c" / "keys"
+    (keys / ".DS_Store").write_bytes(b"x")
+    of_one = next(file for file in keys.iterdir() if ONE.id in file.name)
+    of_one.write_bytes(b"{")
+    assert run(opened(root, TWO).get("c/groups/1.json")) == b"content"
+    with pytest.raises(Corrupt, match="is not a valid WrappedKey"):
+        run(rotate(opened(root), PATHS, [TWO], 0.0))
+    for file in keys.iterdir():
+        file.write_bytes(b"{")
+    with pytest.raises(Corrupt, match="is not a valid WrappedKey"):
+        run(opened(root, TWO).get("c/groups/1.json"))

@@ -17,7 +17,12 @@ from cleancut.ports.coordination import Compacted, Created, Put
 from cleancut.runtime.clock import SystemClock
 from cleancut.testing.memory_etcd import MemoryEtcd
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.leader.cluster_id import establish
+from cleancut_coordinator.leader.cluster_id import (
+    check_store_owner,
+    establish,
+    read_identities,
+    write_owner,
+)
 from cleancut_coordinator.leader.high_water import (
     accept_etcd,
     check_not_behind,
@@ -151,3 +156,19 @@ async def test_a_damaged_mark_stops_nothing_and_hides_nothing() -> None:
     model_of(at).revision += 10**9
     with pytest.raises(Refused, match="gone back"):
         await check_not_behind(at)
+
+
+@run
+async def test_a_damaged_owner_is_nobody_until_the_store_is_adopted() -> None:
+    """Nothing begins, and the way out is the one that is given for another owner."""
+    at = context()
+    token = await lead(at)
+    before = await establish(at, token)
+    path = at.paths.owner(before.owner_number)
+    await at.store.delete(path)
+    await at.store.put(path, b"{")
+    with pytest.raises(Refused, match="damaged") as refused:
+        await check_store_owner(at)
+    assert "cleancut adopt" in refused.value.hint
+    await write_owner(at, await read_identities(at))
+    assert (await check_store_owner(at)).cluster_id == before.cluster_id
