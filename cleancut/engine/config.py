@@ -11,6 +11,8 @@ from typing import Any
 
 import qdrant_edge as edge
 
+from cleancut.core.cluster.collection_config import named_vectors
+
 Json = dict[str, Any]
 
 HNSW: Json = {
@@ -37,8 +39,7 @@ def merged(base: Mapping[str, Any], diff: Mapping[str, Any] | None) -> Json:
 
 def vector_params(config: Mapping[str, Any]) -> dict[str, Json]:
     """Dense vectors by name; the unnamed one is called the empty string."""
-    vectors = config["params"].get("vectors") or {}
-    return {"": vectors} if "size" in vectors else dict(vectors)
+    return named_vectors(config["params"].get("vectors"))
 
 
 def engine_config(config: Mapping[str, Any]) -> Any:

@@ -125,9 +125,15 @@ def strict_mode(info: Mapping[str, Any]) -> dict[str, Any]:
 def vector_names(info: Mapping[str, Any]) -> tuple[str, ...]:
     """All vectors of a point, dense and sparse; "" is the one without a name."""
     params = info["config"]["params"]
-    dense: Mapping[str, Any] = params.get("vectors") or {}
-    names = [""] if "size" in dense else sorted(dense)
-    return (*names, *sorted(params.get("sparse_vectors") or {}))
+    dense = named_vectors(params.get("vectors"))
+    return (*sorted(dense), *sorted(params.get("sparse_vectors") or {}))
+
+
+def named_vectors(vectors: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The parameters of each dense vector by its name, "" for the one without; a vector may be
+    named `size`."""
+    found = dict(vectors or {})
+    return {"": found} if isinstance(found.get("size"), int) else found
 
 
 def replication_factor(info: Mapping[str, Any]) -> int:
@@ -166,8 +172,7 @@ def _unequal(wanted: Mapping[str, Any], there: Mapping[str, Any], above: str) ->
 def shape_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """The vectors and the sharding, which the points of a shard have to match."""
     params = config["params"]
-    dense: Mapping[str, Any] = params.get("vectors") or {}
-    named = {"": dense} if "size" in dense else dense
+    named = named_vectors(params.get("vectors"))
     sparse: Mapping[str, Any] = params.get("sparse_vectors") or {}
     return {
         "vectors": {

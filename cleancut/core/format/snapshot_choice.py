@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from cleancut.core.cluster.collection_config import check_described, shape_of
+from cleancut.core.cluster.collection_config import check_described, named_vectors, shape_of
 from cleancut.core.format.manifest import CollectionEntry
 from cleancut.core.primitives.errors import Invalid, Refused
 from cleancut.core.primitives.ids import ShardId
@@ -235,7 +235,7 @@ def entry_of(
 
 def _check_vectors(dense: Mapping[str, Any]) -> None:
     """Raises: Invalid, unless each has a size and a distance."""
-    for name, one in ({"": dense} if "size" in dense else dense).items():
+    for name, one in named_vectors(dense).items():
         if not isinstance(one, dict) or not {"size", "distance"} <= one.keys():
             raise Invalid(
                 f"vector {name!r} of the configuration has no size and distance", "see --config"

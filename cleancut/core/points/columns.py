@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from cleancut.core.cluster.collection_config import named_vectors
 from cleancut.core.points.selection import params_of
 
 
@@ -34,8 +35,7 @@ class VectorColumn(msgspec.Struct, frozen=True):
 
 def dense_vectors(info: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
     """The parameters of each dense vector of a collection, by name; "": the unnamed one."""
-    dense: Mapping[str, Any] = params_of(info).get("vectors") or {}
-    return {"": dense} if "size" in dense else dense
+    return named_vectors(params_of(info).get("vectors"))
 
 
 def vector_columns(info: Mapping[str, Any]) -> tuple[VectorColumn, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from cleancut.core.cluster.collection_config import (
     hides_unoptimized,
+    named_vectors,
     replication_factor,
     vector_names,
 )
@@ -143,8 +144,7 @@ def proven(canaries: Iterable[Canary], shards: Iterable[ShardEntry]) -> tuple[Ca
 def tolerance_of(info: Mapping[str, Any], vector: str) -> float:
     """How far scores of this vector may be apart, relatively, and still be equal."""
     params = info["config"]["params"]
-    vectors = params.get("vectors") or {}
-    dense = vectors if not vector and "size" in vectors else vectors.get(vector)
+    dense = named_vectors(params.get("vectors")).get(vector)
     sparse = (params.get("sparse_vectors") or {}).get(vector) or {}
     datatype = (dense or sparse.get("index") or {}).get("datatype") or "float32"
     return _RELATIVE.get(datatype, _RELATIVE_ELSE)

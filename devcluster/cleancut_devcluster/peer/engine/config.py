@@ -75,6 +75,6 @@ def patched_config(config: Mapping[str, Any], diff: Mapping[str, Any]) -> Json:
 
 def _patched_vectors(config: Mapping[str, Any], diff: Mapping[str, Any]) -> Json:
     vectors: Json = dict(config["params"]["vectors"])
-    if "size" in vectors:
+    if isinstance(vectors.get("size"), int):  # one may be named so
         return merged(vectors, diff.get(""))
     return {name: merged(old, diff.get(name)) for name, old in vectors.items()}

@@ -15,15 +15,18 @@ from cleancut.core.cluster.collection_config import (
     is_as_created,
     later_optimizers,
     later_params,
+    shape_of,
     strict_mode,
     vector_names,
 )
+from cleancut.core.points.columns import vector_columns
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import NotFound, Refused
 from cleancut.core.primitives.ids import Epoch, PeerId
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.restore.plan import PlacementPlan, check_plan, make_plan
 from cleancut.core.restore.target import Target
+from cleancut.core.verification.canaries import tolerance_of
 from tests.support.restore_groups import MB, collection, group, info_of, shard, target
 
 ALL = RestoreRequest(backup=Epoch(4))
@@ -212,6 +215,21 @@ def test_vectors_are_named_dense_first() -> None:
     assert vector_names(many) == ("a", "b")
     sparse = info_of(params={"vectors": {}, "sparse_vectors": {"s": {}}})
     assert vector_names(sparse) == ("s",)
+
+
+def test_a_vector_may_be_named_as_a_parameter_is() -> None:
+    """The unnamed one has a number under `size`, one of that name has parameters there."""
+    one = {"size": 4, "distance": "Dot", "datatype": "float16"}
+    named = {"config": {"params": {"vectors": {"size": one, "distance": one}}}}
+    assert vector_names(named) == ("distance", "size")
+    assert [(column.name, column.size) for column in vector_columns(named)] == [
+        ("distance", 4),
+        ("size", 4),
+    ]
+    assert set(shape_of(named["config"])["vectors"]) == {"distance", "size"}
+    unnamed = {"config": {"params": {"vectors": one}}}
+    assert vector_names(unnamed) == ("",)
+    assert tolerance_of(named, "size") == tolerance_of(unnamed, "")
 
 
 def test_a_collection_is_ours_only_if_its_configuration_is() -> None:
