@@ -89,11 +89,11 @@ def query_(
 
 
 def _vector(text: str) -> Any:
-    import json
+    import msgspec
 
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return msgspec.json.decode(text)  # unlike json.loads, it takes no NaN and no infinity
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise Invalid(
             f"the vector is not JSON: {error}", "such as --vector '[0.1, 0.2, 0.3]'"
         ) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cleancut.core.archive.entries import parse_entry
-from cleancut.core.points.selection import parse_id
+from cleancut.core.points.selection import parse_filter, parse_id
 from cleancut.core.primitives.errors import CleancutError, Corrupt, Invalid
 from cleancut.core.primitives.ids import OperationId, numbered
 from cleancut.core.primitives.numbers import whole_number
@@ -50,3 +50,10 @@ def test_no_time_is_corrupt(text: str) -> None:
     with pytest.raises(Corrupt):
         parse_time(text)
     assert issubclass(Corrupt, CleancutError)
+
+
+@pytest.mark.parametrize("text", ["NaN", "-Infinity", "1e999", "[" * 100_000])
+def test_json_of_users_holds_numbers_that_there_are(text: str) -> None:
+    """Else a search fails in the engine, and the backup is called damaged for it."""
+    with pytest.raises(Invalid, match="is not JSON"):
+        parse_filter(f'{{"must": [{{"key": "n", "range": {{"gt": {text}}}}}]}}')
