@@ -14,8 +14,9 @@ from msgspec import field
 from msgspec.structs import replace
 
 from cleancut.core.primitives.codec import Record
+from cleancut.core.primitives.errors import Corrupt
 from cleancut.core.primitives.ids import Epoch, OperationId, numbered
-from cleancut.core.primitives.timestamps import Time
+from cleancut.core.primitives.timestamps import Time, parse_time
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.trace import Trace
 
@@ -122,4 +123,8 @@ def parse_story_name(name: str) -> StoryName | None:
     if not _AT.fullmatch(at) or not _WORD.fullmatch(kind) or not _ID.fullmatch(of):
         return None
     day, clock = f"{at[:4]}-{at[4:6]}-{at[6:8]}", f"{at[9:11]}:{at[11:13]}:{at[13:]}"
+    try:
+        parse_time(f"{day}T{clock}")
+    except Corrupt:
+        return None
     return StoryName(f"{day}T{clock}", kind, of)

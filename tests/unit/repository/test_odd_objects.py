@@ -8,8 +8,10 @@ from msgspec.structs import replace
 
 from cleancut.core.format.paths import Paths
 from cleancut.core.format.story import Story, StoryKind
+from cleancut.core.maintenance.stories import is_expired
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.ids import ClusterName, Epoch, OperationId
+from cleancut.core.primitives.timestamps import parse_time
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.states import OperationKind, State
 from cleancut.core.verification.damage import Level, VerificationRecord
@@ -39,7 +41,12 @@ def test_a_story_whose_times_are_none_is_passed_over() -> None:
         await put_story(store, PATHS, STORY)
         odd = replace(STORY, id="r-2", at=LATER, operation=replace(RESTORE, ended_at="later"))
         await put_story(store, PATHS, odd)
-        found = await read_stories(store, await list_stories(store, PATHS))
+        for name in ("20269999T000000.000Z-restore-r-3", "99991231T235959.999Z-restore-r-4"):
+            await store.put(PATHS.story("2026", name), b"")
+        listed = await list_stories(store, PATHS)
+        assert [one.name.id for one in listed] == ["r-4", "r-2", "r-1"]
+        assert not is_expired(listed[0].name, parse_time(LATER), 0.0)
+        found = await read_stories(store, listed)
         assert [one.id for one in found] == ["r-1"]
         assert await last_restore(store, PATHS) is not None
 
