@@ -399,7 +399,7 @@ def _recorded_moment(known: Operation | None, asked: MomentRequest) -> tuple[Epo
 def asked_of(options: MomentOptions) -> MomentRequest:
     """Raises: Invalid, for an entry of another form."""
     return MomentRequest(
-        at_ms=round(parse_time(options.at) * 1000) if options.at else 0,
+        at_ms=(round(parse_time(options.at) * 1000) or 1) if options.at else 0,  # 0: no time
         mark=options.mark,
         before=parse_entry(options.before) if options.before else None,
         without=parse_entry(options.without) if options.without else None,

@@ -19,7 +19,7 @@ from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.state import LeaderState
 
 DAMAGED = "damaged"
-"""Stands for the owner of a store whose record is damaged: nobody's, until it is adopted."""
+"""Stands for the owner of a store whose record is damaged: equal to none, until it is adopted."""
 
 
 @dataclass(frozen=True, slots=True)

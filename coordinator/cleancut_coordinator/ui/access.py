@@ -84,7 +84,7 @@ def check_origin(request: web.Request) -> None:
 
 
 def split_url(text: str) -> SplitResult | None:
-    """Its parts; None, if it is no URL."""
+    """Its parts; None, if it cannot be read as a URL."""
     try:
         parts = urlsplit(text)
         _ = parts.hostname  # checked as it is read
