@@ -31,9 +31,18 @@ _HIDES_UNOPTIMIZED = "prevent_unoptimized"
 _Number = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
 
 
+class _Vector(msgspec.Struct):
+    size: int | None = None
+    multivector_config: dict[str, Any] | None = None
+
+
+class _Sparse(msgspec.Struct):
+    index: dict[str, Any] | None = None
+
+
 class _Params(msgspec.Struct):
     vectors: dict[str, Any] | None = None
-    sparse_vectors: dict[str, dict[str, Any] | None] | None = None
+    sparse_vectors: dict[str, _Sparse | None] | None = None
     shard_number: Annotated[int, msgspec.Meta(ge=1, le=MAX_SHARDS)] | None = None
     replication_factor: _Number | None = None
     sharding_method: str | None = None
@@ -63,7 +72,8 @@ def check_described(info: object) -> None:
     """Checks the form of what the functions here read of the answer of `GET /collections/{name}`;
     what else it holds is Qdrant's. Raises: Invalid."""
     try:
-        msgspec.convert(info, _Info)
+        found = msgspec.convert(info, _Info)
+        msgspec.convert(named_vectors(found.config.params.vectors), dict[str, _Vector])
     except (msgspec.ValidationError, RecursionError) as error:
         raise Invalid(f"this describes no collection: {error}") from error
 
@@ -177,8 +187,8 @@ def shape_of(config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "vectors": {
             name: (
-                one["size"],
-                one["distance"],
+                one.get("size"),
+                one.get("distance"),
                 one.get("datatype") or "float32",
                 (one.get("multivector_config") or {}).get("comparator"),
             )

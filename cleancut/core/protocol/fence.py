@@ -19,7 +19,6 @@ from cleancut.core.cluster.view import View
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.errors import Invalid, Refused
 from cleancut.core.primitives.ids import AgentName, Epoch, PeerId
-from cleancut.core.primitives.timestamps import Time
 from cleancut.core.protocol.requests import BackupRequest
 
 BUDGET_S, BUDGET_LIMIT_S = 2.0, 30.0
@@ -74,13 +73,14 @@ class Hook(Record, frozen=True):
 
 class Fence(Record, frozen=True):
     """`fence/<epoch>`: written before the fence is raised, removed once it is seen lifted.
-    `raised_at`: RFC 3339, when it was written. `installation`: see `tag_of`."""
+    `raised_at`: RFC 3339, when it was written; checked by what reads it, since a fence is to be
+    lifted in any case. `installation`: see `tag_of`."""
 
     epoch: Epoch
     budget_s: float
     aliases: tuple[FencedAlias, ...] = ()
     hooks: tuple[Hook, ...] = ()
-    raised_at: Time = ""
+    raised_at: str = ""
     nonce: str = ""
     installation: str = ""
 

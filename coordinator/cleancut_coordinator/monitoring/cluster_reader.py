@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable
 from cleancut.core.archive.status import ArchiveSeen, archive_seen
 from cleancut.core.maintenance.garbage import LastGc
 from cleancut.core.maintenance.schedule import ScheduleState
+from cleancut.core.primitives.errors import Corrupt
 from cleancut.core.primitives.ids import AgentName
 from cleancut.core.primitives.timestamps import parse_time
 from cleancut.core.protocol.etcd_records import Coordinator, Operation
@@ -132,4 +133,8 @@ def needing_operator(operations: Iterable[Operation]) -> Iterable[tuple[Operatio
 
 
 def _seconds(at: str) -> float:
-    return parse_time(at) if at else 0.0
+    """0 for none; a fence is lifted, and so counted, whatever it says of its time."""
+    try:
+        return parse_time(at) if at else 0.0
+    except Corrupt:
+        return 0.0

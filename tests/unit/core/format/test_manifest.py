@@ -170,6 +170,9 @@ def test_collections_and_their_shards() -> None:
                 {},
                 {"config": []},
                 {"config": {"params": {"vectors": "x"}}},
+                {"config": {"params": {"vectors": {"size": "4", "distance": "Dot"}}}},
+                {"config": {"params": {"vectors": {"a": None}}}},
+                {"config": {"params": {"sparse_vectors": {"a": {"index": 1}}}}},
                 {"config": {"params": {}, "wal_config": {"wal_capacity_mb": "32"}}},
                 {"config": {"params": {}}, "payload_schema": {"n": "integer"}},
             )
