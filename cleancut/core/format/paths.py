@@ -103,16 +103,16 @@ def parse_path(path: str) -> ParsedPath:
     match path.split("/"):
         case ["format.json"]:
             return ParsedPath(ObjectKind.FORMAT)
-        case ["packs", epoch, session, number] if _NUMBER.fullmatch(epoch):
+        case ["packs", epoch, session, number] if _is_number(epoch):
             return ParsedPath(ObjectKind.PACK, int(epoch), f"{epoch}/{session}/{number}")
-        case ["votes", epoch, _, name] if _NUMBER.fullmatch(epoch):
+        case ["votes", epoch, _, name] if _is_number(epoch):
             return ParsedPath(ObjectKind.VOTES_DOCUMENT, int(epoch), name.removesuffix(_JSON))
         case ["groups" | "owner" as folder, name]:
             number, _, suffix = name.partition(".")
-            return _numbered(folder, number, suffix) if _NUMBER.fullmatch(number) else _OTHER
+            return _numbered(folder, number, suffix) if _is_number(number) else _OTHER
         case [folder, _, digest] if folder in _BY_DIGEST:
             return ParsedPath(_BY_DIGEST[folder], name=digest)
-        case ["ids", operation, epoch] if _NUMBER.fullmatch(epoch):
+        case ["ids", operation, epoch] if _is_number(epoch):
             return ParsedPath(ObjectKind.OPERATION_ID, int(epoch), operation)
         case ["imports", import_id, _]:
             return ParsedPath(ObjectKind.IMPORT, name=import_id)
@@ -120,12 +120,17 @@ def parse_path(path: str) -> ParsedPath:
             return ParsedPath(ObjectKind.STORY, int(year), name.removesuffix(_JSON))
         case ["archive", *rest]:
             return _of_archive(rest)
-        case [folder, epoch, name] if folder in _BY_EPOCH and _NUMBER.fullmatch(epoch):
+        case [folder, epoch, name] if folder in _BY_EPOCH and _is_number(epoch):
             return ParsedPath(_BY_EPOCH[folder], int(epoch), name.removesuffix(_JSON))
         case [folder, name] if folder in _BY_NAME:
             return ParsedPath(_BY_NAME[folder], name=name.removesuffix(_JSON))
         case _:
             return _OTHER
+
+
+def _is_number(text: str) -> bool:
+    """Whether it is a number as paths hold it: `2.deleted` is of no backup."""
+    return bool(_NUMBER.fullmatch(text)) and text == format_epoch(int(text))
 
 
 def _numbered(folder: str, number: str, suffix: str) -> ParsedPath:
