@@ -1,12 +1,12 @@
-"""Conditions of a status: Progressing, Complete and Failed, one of which holds. Pure."""
+"""Conditions of a status: Progressing, Complete and Failed, one of which holds, or Ready. Pure."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from cleancut_operator.resources import Seen
+from cleancut_operator.resources import Kind, Seen
 
-PROGRESSING, COMPLETE, FAILED = "Progressing", "Complete", "Failed"
+PROGRESSING, COMPLETE, FAILED, READY = "Progressing", "Complete", "Failed", "Ready"
 TYPES = (PROGRESSING, COMPLETE, FAILED)
 _LONGEST = 1024
 
@@ -14,10 +14,12 @@ _LONGEST = 1024
 def conditions(
     seen: Seen, holds: str, reason: str, message: str, *, now: str
 ) -> list[dict[str, Any]]:
-    """All three; `holds` is the one that is True. The time of one that has not changed stays."""
+    """All of its kind; `holds` is the one that is True. The time of one that has not changed
+    stays."""
+    types = (READY,) if seen.kind is Kind.SCHEDULE else TYPES
     before = {one["type"]: one for one in seen.status.get("conditions", ())}
     made = []
-    for name in TYPES:
+    for name in types:
         status = "True" if name == holds else "False"
         old = before.get(name, {})
         made.append(

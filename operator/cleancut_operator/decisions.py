@@ -14,6 +14,7 @@ from typing import Any
 from cleancut.api.backups import Backup
 from cleancut.api.operations import is_over
 from cleancut.api.restores import Restore
+from cleancut.api.schedules import Schedule
 from cleancut.api.values import OperationError
 from cleancut.core.primitives.errors import CleancutError, Invalid, NotFound, Refused
 from cleancut.core.primitives.timestamps import format_time, parse_time
@@ -22,17 +23,27 @@ from cleancut_operator.conditions import (
     COMPLETE,
     FAILED,
     PROGRESSING,
+    READY,
     camel,
     conditions,
     holds,
 )
 from cleancut_operator.resources import FINALIZER, Fields, Kind, Seen
-from cleancut_operator.statuses import DELETED, differs, error_fields, status_of, verdict_of
+from cleancut_operator.statuses import (
+    DELETED,
+    differs,
+    error_fields,
+    schedule_status,
+    status_of,
+    verdict_of,
+)
 
 POLL_S = 5.0
 """Between two looks at an operation that is not over."""
 CATALOG_S = 600.0
 """Between two looks at a backup in the catalog, which may expire or be found damaged."""
+SCHEDULE_S = 30.0
+"""Between two looks at a schedule."""
 REPEATABLE_S = 47 * 3600.0
 """Coordinators know a request id for 48 h; later, a repeat would be another operation."""
 _FINAL = (Invalid, NotFound, Refused)
@@ -76,6 +87,8 @@ class Step:
 
 def next_call(seen: Seen, now_s: float) -> Call:
     """What comes next for the object."""
+    if seen.kind is Kind.SCHEDULE:
+        return Call.NONE if seen.is_leaving else Call.LOOK
     held, name = FINALIZER in seen.finalizers, seen.status.get("id")
     if seen.is_leaving:
         if not held:
@@ -156,6 +169,13 @@ def answered(seen: Seen, operation: Backup | Restore, now_s: float) -> Step:
     return _changed(seen, fields, verdict, now_s=now_s, wait_s=wait_s)
 
 
+def scheduled(seen: Seen, schedule: Schedule, now_s: float) -> Step:
+    """After a look at the schedule, which is paused now if its object says so."""
+    verdict = READY, "PAUSED" if schedule.paused else "WAITING", ""
+    fields = schedule_status(schedule)
+    return _changed(seen, fields, verdict, now_s=now_s, wait_s=SCHEDULE_S)
+
+
 def deleted(seen: Seen, now_s: float) -> Step:
     """The backup is not in the catalog any more: it was deleted, or it expired."""
     verdict = COMPLETE, "DELETED", "it was committed, and is not in the catalog any more"
@@ -165,6 +185,9 @@ def deleted(seen: Seen, now_s: float) -> Step:
 
 def failed(seen: Seen, call: Call, error: CleancutError, *, now_s: float, wait_s: float) -> Step:
     """After a call that failed. `wait_s`: before it is repeated, if that may help."""
+    if seen.kind is Kind.SCHEDULE:
+        verdict = "", error.reason, str(error)
+        return _changed(seen, {}, verdict, now_s=now_s, wait_s=max(wait_s, SCHEDULE_S))
     if isinstance(error, NotFound) and seen.status.get("id"):
         if holds(seen, COMPLETE) or seen.status.get("phase") in IN_CATALOG:
             return deleted(seen, now_s)
@@ -173,8 +196,8 @@ def failed(seen: Seen, call: Call, error: CleancutError, *, now_s: float, wait_s
         return _ended(seen, _shown(error), now_s)
     if call is not Call.START and seen.status.get("phase") in IN_CATALOG and not seen.is_leaving:
         return Step(wait_s=wait_s)  # the backup is what it was
-    fields, verdict = error_fields(_shown(error)), (PROGRESSING, error.reason, str(error))
-    return _changed(seen, fields, verdict, now_s=now_s, wait_s=wait_s)
+    verdict = PROGRESSING, error.reason, str(error)
+    return _changed(seen, error_fields(_shown(error)), verdict, now_s=now_s, wait_s=wait_s)
 
 
 def _shown(error: CleancutError) -> OperationError:
@@ -206,7 +229,7 @@ def _changed(
 def _told(seen: Seen, wanted: Fields, verdict: tuple[str, str, str]) -> Told | None:
     """An event for the start and for the end, not for what lies between."""
     name, reason, message = verdict
-    if name != PROGRESSING and not holds(seen, name):
+    if name in (COMPLETE, FAILED) and not holds(seen, name):
         return Told(name == COMPLETE, name, message or camel(reason))
     if wanted.get("id") and "id" not in seen.status:
         return Told(True, "Started", str(wanted["id"]))

@@ -6,8 +6,9 @@ from typing import Any
 
 from cleancut.api.backups import Backup
 from cleancut.api.restores import Restore
+from cleancut.api.schedules import Schedule
 from cleancut.client.client import Client
-from cleancut.core.primitives.errors import Refused
+from cleancut.core.primitives.errors import NotFound, Refused
 from cleancut_operator.decisions import Call
 from cleancut_operator.requests import backup_request, restore_options
 from cleancut_operator.resources import Kind, Seen
@@ -39,3 +40,22 @@ async def ask(client: Client, seen: Seen, call: Call) -> Backup | Restore | None
                 return await client.get_backup(name)
         case _:
             return await client.get_backup(name)
+
+
+async def look_at_schedule(client: Client, seen: Seen) -> Schedule:
+    """The schedule as it is, once it is paused or resumed as the object says, if it says so.
+
+    Order: repeatable. Raises: NotFound, if none is configured under that name; as the client does.
+    """
+    name = str(seen.spec.get("schedule") or seen.name)
+    listed = await client.list_schedules()
+    found = next((one for one in listed.schedules if one.name == name), None)
+    if found is None:
+        raise NotFound(
+            f"there is no schedule {name!r} in the settings of the coordinators",
+            "add `[schedule.NAME]`, in the chart `settings.schedule`",
+        )
+    suspend = seen.spec.get("suspend")
+    if suspend is None or suspend == found.paused:
+        return found
+    return await (client.pause_schedule(name) if suspend else client.resume_schedule(name))

@@ -16,8 +16,8 @@ from cleancut.ports.clock import Clock
 from cleancut.runtime.log import Logger
 from cleancut_operator import decisions
 from cleancut_operator.decisions import Call, Step, Told
-from cleancut_operator.effects import ask
-from cleancut_operator.resources import Fields, Seen
+from cleancut_operator.effects import ask, look_at_schedule
+from cleancut_operator.resources import Fields, Kind, Seen
 
 AT_ONCE = 4
 """Calls to coordinators."""
@@ -127,7 +127,7 @@ class Mirror:
                 return decisions.given_up(seen, now_s)
         try:
             async with self._gate:
-                operation = await ask(self._client, seen, call)
+                step = await self._asked(seen, call)
         except CleancutError as error:
             one.failures += 1
             self._log.warning(
@@ -136,6 +136,15 @@ class Mirror:
             wait_s = one.retry_s
             return decisions.failed(seen, call, error, now_s=now_s, wait_s=wait_s)
         one.failures = 0
+        return step
+
+    async def _asked(self, seen: Seen, call: Call) -> Step:
+        """Raises: as the client does."""
+        if seen.kind is Kind.SCHEDULE:
+            schedule = await look_at_schedule(self._client, seen)
+            return decisions.scheduled(seen, schedule, self._clock.wall_s())
+        operation = await ask(self._client, seen, call)
+        now_s = self._clock.wall_s()
         if operation is None:
             return decisions.deleted(seen, now_s)
         return decisions.answered(seen, operation, now_s)

@@ -7,6 +7,7 @@ coordinators' to refuse.
 from __future__ import annotations
 
 from cleancut.api.restores import MomentOptions, Rename, RestoreOptions
+from cleancut.core.primitives.durations import parse_duration
 from cleancut.core.protocol.requests import BackupRequest
 from cleancut_operator.resources import Fields
 
@@ -25,6 +26,8 @@ def backup_request(spec: Fields) -> BackupRequest:
         fence=tuple(spec.get("fence", ())),
         full=spec.get("full", False),
         audit=spec.get("audit", False),
+        labels=dict(spec.get("labels", {})),
+        keep_s=parse_duration(spec.get("keep") or "0"),
     )
 
 

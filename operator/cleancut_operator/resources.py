@@ -18,6 +18,7 @@ Fields = Mapping[str, Any]
 class Kind(StrEnum):
     BACKUP = "CleancutBackup"
     RESTORE = "CleancutRestore"
+    SCHEDULE = "CleancutSchedule"
 
     @property
     def plural(self) -> str:

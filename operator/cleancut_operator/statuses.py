@@ -6,7 +6,8 @@ from typing import Any
 
 from cleancut.api.backups import Backup
 from cleancut.api.restores import Restore
-from cleancut.api.state_words import Word, state_of
+from cleancut.api.schedules import Schedule
+from cleancut.api.state_words import Word, state_of, word_of
 from cleancut.api.values import OperationError
 from cleancut.core.protocol.states import State
 from cleancut.page.words import size
@@ -61,6 +62,23 @@ def _of_restore(restore: Restore) -> dict[str, Any]:
         ]
         or None,
         "rebalanceId": restore.rebalance_id or None,
+    }
+
+
+def schedule_status(schedule: Schedule) -> dict[str, Any]:
+    """All fields but the conditions; None for what is not known."""
+    return {
+        "paused": schedule.paused,
+        "do": schedule.do,
+        "cron": schedule.cron,
+        "timeZone": schedule.time_zone,
+        "nextAt": schedule.next_at,
+        "lastId": schedule.last_id or None,
+        "lastDueAt": schedule.last_due_at,
+        "lastState": word_of(schedule.last_state).value if schedule.last_state else None,
+        "lastOutcome": schedule.last_outcome or None,
+        "skippedAt": schedule.skipped_at,
+        "skippedWhy": schedule.skipped_why[:_LONGEST] or None,
     }
 
 

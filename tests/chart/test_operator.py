@@ -17,7 +17,8 @@ import pytest
 from cleancut_devcluster.demo.data import COLLECTION
 from cleancut_devcluster.launch.free_ports import free_ports
 from cleancut_devcluster.launch.process import Child, start_child, wait_logged
-from cleancut_operator.resources import FINALIZER, GROUP, VERSION
+from cleancut_devcluster.launch.setup import Secured
+from cleancut_operator.resources import FINALIZER, GROUP, VERSION, Kind
 from tests.chart.rendering import CHART, NAMESPACE, ROOT, Object, rendered
 from tests.e2e.world import Launcher, World
 from tests.support.kube_server import NO_SERVER, Answer, KubeServer, kube_apiserver
@@ -41,9 +42,13 @@ def kube() -> Iterator[KubeServer]:
             if is_operators(one):
                 made = server.create(one)
                 assert made.status == 201, (one["kind"], made.message)
-        until(lambda: server.call("GET", f"{BASE}/cleancutbackups").status == 200, SERVED_S)
-        until(lambda: server.call("GET", f"{BASE}/cleancutrestores").status == 200, SERVED_S)
+        for kind in Kind:
+            until(partial(is_served, server, kind), SERVED_S)
         yield server
+
+
+def is_served(server: KubeServer, kind: Kind) -> bool:
+    return server.call("GET", f"{BASE}/{kind.plural}").status == 200
 
 
 def is_operators(one: Object) -> bool:
@@ -109,7 +114,12 @@ def test_a_spec_stays_but_for_the_deletion_policy(kube: KubeServer) -> None:
     assert create(kube, "CleancutBackup", "fixed").status == 201
     spec = kube.call("GET", at("CleancutBackup", "fixed")).body["spec"]
     assert (spec["deletionPolicy"], spec["attempts"], spec["collections"]) == ("Retain", 3, [])
-    for change in ({"collections": ["docs"]}, {"full": True}, {"attempts": 4}, {"audit": True}):
+    for change in (
+        {"collections": ["docs"]},
+        {"full": True},
+        {"labels": {"a": "b"}},
+        {"keep": "30d"},
+    ):
         answer = edit(kube, "CleancutBackup", "fixed", **change)
         assert (answer.status, "create another object" in answer.message) == (422, True), change
     assert edit(kube, "CleancutBackup", "fixed", deletionPolicy="Delete").status == 200
@@ -151,8 +161,12 @@ def world(kube: KubeServer, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     del kube  # without which nothing is started
     with ExitStack() as stack:
         runner = stack.enter_context(asyncio.Runner())
-        launch = Launcher(stack, runner, "standin", tmp_path_factory.mktemp("operator"))
-        one = launch(peers=2, coordinators=1)
+        folder = tmp_path_factory.mktemp("operator")
+        file = folder / "settings.toml"
+        file.write_text('[schedule.yearly]\ncron = "0 3 1 1 *"\n')
+        launch = Launcher(stack, runner, "standin", folder)
+        secured = Secured(coordinator=[f"--config={file}"])
+        one = launch(peers=2, coordinators=1, secured=secured)
         one.fill()
         yield one
 
@@ -254,9 +268,16 @@ def test_objects_become_backups_and_restores(
     failed = wait_condition(kube, "CleancutRestore", "missing", "Failed")
     assert failed["reason"] == "NOT_FOUND"
 
-    goes = {"deletionPolicy": "Delete"}
+    assert create(kube, "CleancutSchedule", "yearly", {"suspend": True}).status == 201
+    until(lambda: status_of(kube, "CleancutSchedule", "yearly").get("paused") is True, DONE_S)
+    assert world.ok("schedules", "schedule", "list")[0]["paused"]
+    (row,) = kube.table(f"{BASE}/cleancutschedules")
+    assert (row["Cron"], row["Paused"]) == ("0 3 1 1 *", True)
+
+    goes = {"deletionPolicy": "Delete", "labels": {"by": "git"}}
     assert create(kube, "CleancutBackup", "goes", goes).status == 201
     second = wait_condition(kube, "CleancutBackup", "goes", "Complete")
+    assert world.ok("backup", "backup", "show", second["id"])["labels"] == {"by": "git"}
     assert set(events(kube, "goes")) == {"Started", "Complete"}
     assert kube.call("GET", at("CleancutBackup", "goes")).body["metadata"]["finalizers"] == [
         FINALIZER

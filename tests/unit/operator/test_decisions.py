@@ -9,6 +9,7 @@ import pytest
 
 from cleancut.api.backups import Backup, BackupBytes
 from cleancut.api.restores import Restore, RestoredCollection
+from cleancut.api.schedules import Schedule
 from cleancut.api.values import OperationError
 from cleancut.core.primitives.errors import (
     CleancutError,
@@ -23,6 +24,7 @@ from cleancut_operator.decisions import (
     CATALOG_S,
     POLL_S,
     REPEATABLE_S,
+    SCHEDULE_S,
     Call,
     Step,
     answered,
@@ -32,6 +34,7 @@ from cleancut_operator.decisions import (
     given_up,
     held,
     next_call,
+    scheduled,
 )
 from cleancut_operator.resources import FINALIZER, Kind, Seen
 from tests.support.memory_kube import merged, new_object
@@ -261,6 +264,22 @@ def test_a_restore_is_mirrored_and_settled_when_it_is_done() -> None:
     one = after(one, step)
     assert (one.status["state"], holding(one), step.wait_s) == ("ok", "Complete", None)
     assert next_call(one, NOW_S) is Call.NONE
+    assert next_call(replace(one, is_leaving=True), NOW_S) is Call.NONE
+
+
+def test_a_schedule_is_ready_while_it_is_configured() -> None:
+    one = new_object(Kind.SCHEDULE, {"suspend": True})
+    assert next_call(one, NOW_S) is Call.LOOK
+    schedule = Schedule(name="one", cron="30 2 * * *", paused=True, last_state=State.COMMITTED)
+    step = scheduled(one, schedule, NOW_S)
+    one = after(one, step)
+    assert (one.status["paused"], one.status["lastState"]) == (True, "ok")
+    assert (conditions(one), step.told, step.wait_s) == ({"Ready": "True"}, None, SCHEDULE_S)
+    assert scheduled(one, schedule, NOW_S + 60) == Step(wait_s=SCHEDULE_S)
+    error = NotFound("there is no schedule 'one'")
+    step = failed(one, Call.LOOK, error, now_s=NOW_S, wait_s=2.0)
+    one = after(one, step)
+    assert (conditions(one), step.wait_s) == ({"Ready": "False"}, SCHEDULE_S)
     assert next_call(replace(one, is_leaving=True), NOW_S) is Call.NONE
 
 

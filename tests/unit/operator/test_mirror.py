@@ -164,3 +164,27 @@ def test_a_restore_is_started_with_what_its_spec_says() -> None:
             assert options.target.at.startswith("2026-11-30T10:00:00")
 
     run(body())
+
+
+def test_a_schedule_is_paused_and_resumed_as_its_object_says_and_left_alone_otherwise() -> None:
+    async def body() -> None:
+        async with scene(Kind.SCHEDULE, {"schedule": "nightly", "suspend": True}) as one:
+            one.look()
+            await one.kube.wait(lambda seen: seen.status.get("paused") is True)
+            assert one.api.paused
+            await one.kube.edit(suspend=False)
+            one.look()
+            await one.kube.wait(lambda seen: seen.status.get("paused") is False)
+            assert not one.api.paused
+            api = one.api
+        api.paused = True
+        async with scene(Kind.SCHEDULE, {"schedule": "nightly"}, api) as two:
+            two.look()
+            await two.kube.wait(lambda seen: seen.status.get("paused") is True)
+        async with scene(Kind.SCHEDULE, {"schedule": "hourly"}, api) as three:
+            three.look()
+            seen = await three.kube.wait(lambda seen: "conditions" in seen.status)
+            (ready,) = seen.status["conditions"]
+            assert (ready["status"], ready["reason"]) == ("False", "NotFound")
+
+    run(body())
