@@ -49,6 +49,14 @@ def whole(helm: str, values: Path) -> list[Object]:
     return [*found, *([with_agent(snippet)] if snippet else [])]
 
 
+def coordinator_of(found: tuple[Object, ...]) -> Object:
+    """Its container, in the only Deployment that has one of that name."""
+    specs = [one["spec"]["template"]["spec"] for one in found if one["kind"] == "Deployment"]
+    each = [one for spec in specs for one in spec["containers"]]
+    (container,) = (one for one in each if one["name"] == "coordinator")
+    return dict(container)
+
+
 @pytest.mark.parametrize("helm", HELMS)
 @pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
 def test_helm_finds_nothing_to_say(helm: str, values: Path) -> None:
@@ -132,6 +140,7 @@ def test_runbooks_become_links_where_their_address_is_given() -> None:
         (("api.clientCertificates=none",), "api.clientCertificates"),
         (("api.clientCertificates=optional",), "clientCertificates"),
         (("api.tokensSecret=tokens",), "api.tokensSecret"),
+        (("operator.enabled=true",), "operator.enabled"),
     ],
 )  # fmt: skip
 def test_values_that_cannot_be_meant_are_refused(settings: tuple[str, ...], told: str) -> None:
@@ -227,8 +236,7 @@ def test_the_command_line_in_the_pod_asks_its_own_coordinator_first() -> None:
     """A Service without a ready pod has no endpoints, and this process knows why."""
     for values in VALUES:
         found = rendered("helm4", values)
-        (deployment,) = (one for one in found if one["kind"] == "Deployment")
-        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        container = coordinator_of(found)
         env = {one["name"]: one.get("value", "") for one in container["env"]}
         first, *others = env["CLEANCUT_COORDINATOR"].split(",")
         assert first.startswith("127.0.0.1:")
@@ -238,8 +246,7 @@ def test_the_command_line_in_the_pod_asks_its_own_coordinator_first() -> None:
 def test_tokens_alone_are_enough_where_no_certificate_is_asked_for() -> None:
     """Then the API has no CA of clients, and the command line in the pod sends a token."""
     found = rendered("helm4", CHART / "ci" / "tokens-values.yaml")
-    (deployment,) = (one for one in found if one["kind"] == "Deployment")
-    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    container = coordinator_of(found)
     env = {one["name"]: one.get("value", "") for one in container["env"]}
     assert "--tokens-file=/etc/cleancut/tokens/tokens" in container["args"]
     assert not any(arg.startswith("--grpc-ca") for arg in container["args"])
