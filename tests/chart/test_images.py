@@ -87,7 +87,8 @@ def test_programs_do_without_what_their_image_leaves_out(name: str, imports: str
 
 def test_the_pins_are_those_of_the_dependencies() -> None:
     """tools/constraints.txt pins each dependency of pyproject.toml that an image installs."""
-    extras = [word for extra in ("azure", "drill", "gcs") for word in ("--extra", extra)]
+    wanted = ("azure", "drill", "gcs", "operator")
+    extras = [word for extra in wanted for word in ("--extra", extra)]
     ran = run(sys.executable, str(ROOT / "tools/requirements.py"), *extras)
     named = {re.split(r"[><=]", line)[0] for line in ran.out.split()}
     text = (ROOT / "tools/constraints.txt").read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,23 @@ def test_the_contracts_of_import_linter_hold() -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 broken" in done.stdout
+
+
+OPERATOR = re.compile(
+    r"cleancut_operator|cleancut\.(api|client|core|ports|runtime)\b|cleancut\.daemon_settings|cleancut\.page\.words"
+)
+
+
+def test_the_operator_is_a_client_of_the_api_and_touches_nothing_else() -> None:
+    """No store, no etcd, no Qdrant; and one module alone knows kopf, so that without it the others
+    can be imported."""
+    for path in (one for one in sources() if one.startswith("operator/")):
+        for node in ast.walk(tree_of(path)):
+            module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+            names = [one.name for one in node.names] if isinstance(node, ast.Import) else [module]
+            for name in names:
+                assert not name.startswith("cleancut.") or OPERATOR.match(name), (path, name)
+                assert name != "kopf" or path.endswith("/watch.py"), path
 
 
 def test_what_tests_take_from_each_other_is_there() -> None:
