@@ -4,6 +4,7 @@
 #
 # The base is a stand-in for the one that the Dockerfiles name, so this proves their steps and how
 # the result can be run, not the bytes of the base. With an engine: docker build -f Dockerfile.agent .
+# Usage: images.sh [build]   with `build`, nothing is run. STORAGE_DRIVER=overlay is faster, where it works.
 set -eu
 cd "$(dirname "$0")/.."
 BASE=localhost/python-standin
@@ -16,7 +17,8 @@ for tool in buildah debootstrap setpriv unshare; do
     { apt-get update -q && apt-get install -qy --no-install-recommends buildah debootstrap util-linux; } > /dev/null
 done
 mkdir -p "$WORK"
-store="--root $WORK/root --runroot $WORK/run --storage-driver vfs"
+driver=${STORAGE_DRIVER:-vfs}
+store="--root $WORK/$driver --runroot $WORK/run-$driver --storage-driver $driver"
 
 # shellcheck disable=SC2086
 make_base() {
@@ -25,6 +27,9 @@ make_base() {
         --include=python3,python3-venv,ca-certificates $SUITE "$WORK/base" > "$WORK/debootstrap.log"
     rm -rf "$WORK"/base/var/cache/apt/* "$WORK"/base/var/lib/apt/lists/* "$WORK"/base/usr/share/doc/*
     ln -s /usr/bin/python3 "$WORK/base/usr/local/bin/python"
+    # As new a pip as the real base has: an older one takes no hashes from constraints.
+    rm "$WORK"/base/usr/share/python-wheels/pip-*.whl
+    python3 -m pip download --quiet --no-deps --dest "$WORK/base/usr/share/python-wheels" 'pip>=25'
     # How this machine reaches its package index.
     cp /etc/ssl/certs/ca-certificates.crt "$WORK/base/etc/ssl/certs/ca-certificates.crt"
     pip_conf=${PIP_CONF:-/etc/pip.conf}
@@ -41,7 +46,7 @@ build() { # NAME
         --build-arg PYTHON_IMAGE=$BASE --build-arg "VERSION=$VERSION" \
         --build-arg "REVISION=$(git rev-parse --short HEAD)" \
         --build-arg "CREATED=$(date -u +%Y-%m-%dT%H:%M:%SZ)" \
-        --tag "localhost/$1" --file "Dockerfile.${1#cleancut-}" . > "$WORK/$1.log" 2>&1 \
+        --layers --tag "localhost/$1" --file "Dockerfile.${1#cleancut-}" . > "$WORK/$1.log" 2>&1 \
         || { tail -30 "$WORK/$1.log"; exit 1; }
 }
 
@@ -69,6 +74,7 @@ if [ "${FRESH:-}" ] || ! buildah $store inspect --type image $BASE > /dev/null 2
     make_base
 fi
 for name in cleancut-agent cleancut-coordinator; do build $name; done
+[ "${1:-}" != build ] || exit 0
 # There is no etcd, no Qdrant, no store, and for the first agent not even its CA: all stay up, are not
 # ready, say what they lack, and end at once when asked to. The second agent has ids as OpenShift's.
 run cleancut-agent 1000:2000 \
