@@ -18,7 +18,7 @@ install = $(PIP) uv && $(BIN)/uv pip install --quiet --python $(BIN)/python --co
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: check format lint types imports unit test deps demo bench bench-growth bench-barrier bench-causal bench-live bench-under-writes bench-restore bench-copies bench-pages bench-startup proto docs sim \
-	test-real adversity silence chaos e2e-restore chart images release-check pins publish-packages publish-images publish-chart site clean
+	test-real adversity silence chaos e2e-restore chart images k8s k8s-down release-check pins publish-packages publish-images publish-chart site clean
 
 check: lint types imports unit
 
@@ -115,6 +115,17 @@ chart: deps
 # Both images, built and run as restricted pods, without an engine. Needs root and five minutes.
 images:
 	sh tools/images.sh
+
+# A real Kubernetes of one node on this machine, and the scenarios of tests/k8s on it; needs root and Go.
+# QDRANT_CHART=PATH of the official chart, else one of the tests; QDRANT_BIN, else the stand-in.
+# KUBE_BIN=FOLDER: Kubernetes is built already. ARGS='-k smoke' runs some; K8S_KEEP=1 leaves it running.
+k8s: deps
+	@sh tools/kube/build.sh || { test $$? -eq 3; exit; }; \
+		sh tools/kube/images.sh && $(PYTEST) -v --durations=0 --durations-min=1 -m k8s tests/k8s $(ARGS); \
+		status=$$?; test -n "$$K8S_KEEP" || $(BIN)/python -m tests.k8s.cluster down; exit $$status
+
+k8s-down: $(STAMP)
+	$(BIN)/python -m tests.k8s.cluster down
 
 # SEED=n replays one history and prints its story; SEEDS=n runs that many.
 SEEDS ?= 1000

@@ -45,7 +45,7 @@ build() { # NAME
     timeout 900 buildah $store bud --isolation chroot --network host --pull-never --format docker \
         --build-arg PYTHON_IMAGE=$BASE --build-arg "VERSION=$VERSION" \
         --build-arg "REVISION=$(git rev-parse --short HEAD)" \
-        --build-arg "CREATED=$(date -u +%Y-%m-%dT%H:%M:%SZ)" \
+        --build-arg "CREATED=${CREATED:-$(date -u +%Y-%m-%dT%H:%M:%SZ)}" \
         --layers --tag "localhost/$1" --file "Dockerfile.${1#cleancut-}" . > "$WORK/$1.log" 2>&1 \
         || { tail -30 "$WORK/$1.log"; exit 1; }
 }

@@ -45,6 +45,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dir", type=Path, required=True, help="this peer's own directory")
     parser.add_argument("--http", required=True, help="HOST:PORT to listen on")
+    parser.add_argument("--uri", default="", help="address for other peers; empty: that of --http")
     parser.add_argument("--root", type=Path, help="directory that all peers of a cluster share")
     parser.add_argument("--standalone", action="store_true", help="without cluster mode")
     parser.add_argument(
@@ -105,7 +106,7 @@ async def _run(
     runner = web.AppRunner(_application(server), access_log=None, shutdown_timeout=10)
     await runner.setup()
     try:
-        await node.join(f"http://{host}:{port}/")
+        await node.join(options.uri or f"http://{host}:{port}/")
         await resharding.cancel_streams(node)
         await web.TCPSite(runner, host, int(port)).start()
         log.info("peer %s serves http://%s:%s", node.peer_id, host, port)

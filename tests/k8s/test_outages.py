@@ -1,0 +1,137 @@
+"""What ends agents, pods and roll-outs: Qdrant stays in service, and backups wait or go on."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.k8s.cluster import kubectl, until
+from tests.k8s.configuration import NODE
+from tests.k8s.world import World
+
+ENDED = ("COMMITTED", "ABORTED", "FAILED", "CANCELED")
+Change = Callable[[dict[str, Any]], None]
+
+
+def bad_flag(agent: dict[str, Any]) -> None:
+    """What an older image does not know, in an agent that is not told to stay."""
+    agent["args"] = ["--nonsense", *(one for one in agent["args"] if one != "--stay")]
+
+
+def bad_image(agent: dict[str, Any]) -> None:
+    agent["image"] = "localhost/cleancut-agent:9.9.9"
+
+
+def little_memory(agent: dict[str, Any]) -> None:
+    """Less than the program needs to start."""
+    agent["resources"] = {"limits": {"memory": "48Mi"}, "requests": {"memory": "48Mi"}}
+
+
+def changed(world: World, change: Change) -> dict[str, Any]:
+    values = copy.deepcopy(world.desk.read("agent-values.yaml"))
+    change(values["sidecarContainers"][0])
+    return values
+
+
+def fails(world: World, pod: str) -> bool:
+    """True once the kubelet has given up on the pod's agent more than once."""
+    found = json.loads(world.kubectl("get", "pod", pod, "-o", "json"))
+    for one in found["status"].get("containerStatuses") or ():
+        if one["name"] == "cleancut-agent":
+            waiting = one["state"].get("waiting") or {}
+            pulls = waiting.get("reason") in {"ErrImagePull", "ImagePullBackOff"}
+            return bool(pulls or one["restartCount"] >= 2)
+    return False
+
+
+@pytest.mark.parametrize("change", [bad_flag, bad_image, little_memory])
+def test_a_bad_agent_takes_one_pod_out_of_service_at_most(installed: World, change: Change) -> None:
+    """The roll-out stops at the first pod, and good values undo it."""
+    installed.whole()
+    good = installed.desk.read("agent-values.yaml")
+    seen = [installed.endpoints()]
+
+    def failed() -> bool:
+        seen.append(installed.endpoints())
+        return any(fails(installed, f"qdrant-{number}") for number in range(3))
+
+    installed.upgrade_qdrant(changed(installed, change))
+    try:
+        until(failed, "an agent fails", 400)
+        assert not fails(installed, "qdrant-0")
+        assert not fails(installed, "qdrant-1")
+    finally:
+        installed.upgrade_qdrant(good)
+    assert min(seen) >= 2
+    installed.rolled_out()
+    installed.whole()
+
+
+def test_an_unknown_flag_of_an_agent_that_stays(installed: World) -> None:
+    """It is left out with a warning: the roll-out goes through, one pod at a time."""
+    installed.whole()
+    good = installed.desk.read("agent-values.yaml")
+    seen: list[int] = []
+
+    def rolled() -> bool:
+        seen.append(installed.endpoints())
+        status = json.loads(installed.kubectl("get", "statefulset", "qdrant", "-o", "json"))
+        one = status["status"]
+        every = one.get("updatedReplicas") == 3
+        return every and bool(one["currentRevision"] == one["updateRevision"])
+
+    installed.upgrade_qdrant(changed(installed, lambda agent: agent["args"].append("--nonsense")))
+    until(rolled, "the roll-out is over", 500)
+    assert min(seen) >= 2
+    installed.back_up()
+    installed.upgrade_qdrant(good)
+    installed.rolled_out()
+    installed.whole()
+
+
+def test_an_agents_pod_is_deleted_in_an_upload(installed: World) -> None:
+    """The epoch is given up, the pod waited for, and the next attempt is committed."""
+    installed.whole()
+    installed.cleancut("cluster", "settings", "--upload-rate", "40KiB")
+    try:
+        create = ("-o", "name", "backup", "create", "--full", "--no-wait")
+        number = installed.cleancut(*create).strip()
+        assert installed.state_becomes(number, "UPLOAD", *ENDED) == "UPLOAD"
+        installed.kubectl("delete", "pod", "qdrant-1", "--wait=false")
+    finally:
+        installed.cleancut("cluster", "settings", "--upload-rate", "0")
+    assert installed.state_becomes(number, *ENDED, timeout_s=400) == "COMMITTED"
+    installed.whole()
+
+
+def test_a_drained_pod_is_waited_for(installed: World) -> None:
+    """Its volume is on the drained node, so the pod is pending until the node takes pods again."""
+    installed.whole()
+    kubectl("cordon", NODE)
+    try:
+        one = "--pod-selector=statefulset.kubernetes.io/pod-name=qdrant-1"
+        kubectl("drain", NODE, one, "--delete-emptydir-data", "--timeout=120s", timeout_s=150)
+        number = installed.cleancut("-o", "name", "backup", "create", "--no-wait").strip()
+
+        def an_attempt_ended() -> bool:
+            return bool(installed.backup(number)["attempt_history"])
+
+        until(an_attempt_ended, "an attempt finds the agent missing")
+        assert installed.backup(number)["state"] not in ENDED
+    finally:
+        kubectl("uncordon", NODE)
+    assert installed.state_becomes(number, *ENDED, timeout_s=400) == "COMMITTED"
+    installed.whole()
+
+
+def test_a_rolling_restart_during_a_backup(installed: World) -> None:
+    installed.whole()
+    installed.kubectl("rollout", "restart", "statefulset/qdrant")
+    number = installed.cleancut("-o", "name", "backup", "create", "--no-wait").strip()
+    assert installed.state_becomes(number, *ENDED, timeout_s=500) == "COMMITTED"
+    installed.rolled_out()
+    installed.whole()

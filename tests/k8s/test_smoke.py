@@ -1,0 +1,37 @@
+"""From nothing to a restored collection, as the tutorial says it, and over the loss of a leader."""
+
+from __future__ import annotations
+
+from tests.k8s import guide
+from tests.k8s.world import POINTS, World
+
+
+def test_the_first_backup_by_the_guide(installed: World) -> None:
+    """Its four commands as they are printed; the last one is `helm test`."""
+    lines = guide.commands("Back up, and check the backup")
+    assert [line.split(" -- ")[-1] for line in lines[:3]] == [
+        "cleancut status",
+        "cleancut backup create",
+        "cleancut backup verify latest",
+    ]
+    installed.whole()
+    printed = [installed.desk.type(line) for line in lines]
+    assert "COMMITTED" in printed[1]
+    assert "Succeeded" in printed[3]
+
+
+def test_the_leader_is_deleted_in_a_backup(installed: World) -> None:
+    installed.whole()
+    leader = installed.leader()
+    number = installed.cleancut("-o", "name", "backup", "create", "--no-wait").strip()
+    installed.kubectl("delete", "pod", leader, "--wait=false")
+    assert installed.state_becomes(number, "COMMITTED", "ABORTED", "FAILED") == "COMMITTED"
+
+
+def test_a_lost_collection_is_restored(installed: World) -> None:
+    installed.whole()
+    number = installed.back_up()
+    installed.drop("docs")
+    installed.cleancut("restore", "start", number, "--collection", "docs", "--yes")
+    assert installed.count("docs") == POINTS["docs"]
+    installed.whole()

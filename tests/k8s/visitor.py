@@ -1,0 +1,76 @@
+"""What tests do to pods from inside the node's network.
+
+Usage: python -m tests.k8s.visitor bucket URL
+       python -m tests.k8s.visitor fill URL KEY COLLECTION SHARDS COPIES POINTS
+       python -m tests.k8s.visitor count|drop URL KEY COLLECTION
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+
+_BATCH = 500
+_SIZE = 64
+
+
+def bucket(url: str) -> None:
+    """The bucket `backups` is there."""
+    keys = {"aws_access_key_id": "admin", "aws_secret_access_key": "adminsecret"}
+    client = boto3.client("s3", endpoint_url=url, region_name="us-east-1", **keys)
+    client.create_bucket(Bucket="backups")
+
+
+def fill(url: str, key: str, name: str, shards: str, copies: str, points: str) -> None:
+    """A collection is there, with an index, and holds the points 0 to `points`."""
+    shape = {"vectors": {"size": _SIZE, "distance": "Dot"}}
+    sizes = {"shard_number": int(shards), "replication_factor": int(copies)}
+    existing = _ask(url, key, "GET", "/collections")["collections"]
+    if name not in [one["name"] for one in existing]:
+        _ask(url, key, "PUT", f"/collections/{name}", {**shape, **sizes})
+        index = {"field_name": "n", "field_schema": "integer"}
+        _ask(url, key, "PUT", f"/collections/{name}/index?wait=true", index)
+    chance = random.Random(7)
+    for begin in range(0, int(points), _BATCH):
+        ids = range(begin, min(begin + _BATCH, int(points)))
+        batch = {
+            "ids": list(ids),
+            "vectors": [[chance.random() for _ in range(_SIZE)] for _ in ids],
+            "payloads": [{"n": one} for one in ids],
+        }
+        _ask(url, key, "PUT", f"/collections/{name}/points?wait=true", {"batch": batch})
+
+
+def count(url: str, key: str, name: str) -> None:
+    """Prints how many points a collection holds."""
+    answer = _ask(url, key, "POST", f"/collections/{name}/points/count", {"exact": True})
+    sys.stdout.write(f"{answer['count']}\n")
+
+
+def drop(url: str, key: str, name: str) -> None:
+    """The collection is gone."""
+    _ask(url, key, "DELETE", f"/collections/{name}")
+
+
+def _ask(url: str, key: str, method: str, path: str, body: object = None) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"api-key": key, "content-type": "application/json"}
+    request = urllib.request.Request(url + path, data, headers, method=method)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)["result"]
+
+
+if __name__ == "__main__":
+    verbs: dict[str, Callable[..., None]] = {
+        "bucket": bucket,
+        "fill": fill,
+        "count": count,
+        "drop": drop,
+    }
+    verbs[sys.argv[1]](*sys.argv[2:])
