@@ -27,38 +27,41 @@ def bucket(url: str) -> None:
     client.create_bucket(Bucket="backups")
 
 
-def fill(url: str, key: str, name: str, shards: str, copies: str, points: str) -> None:
-    """A collection is there, with an index, and holds the points 0 to `points`."""
-    shape = {"vectors": {"size": _SIZE, "distance": "Dot"}}
-    sizes = {"shard_number": int(shards), "replication_factor": int(copies)}
-    existing = _ask(url, key, "GET", "/collections")["collections"]
+def fill(url: str, key: str, name: str, *sizes: str) -> None:
+    """A collection is there, with an index and as many shards, copies and points as `sizes` say."""
+    shards, copies, points = map(int, sizes)
+    shape: dict[str, Any] = {"vectors": {"size": _SIZE, "distance": "Dot"}}
+    shape |= {"shard_number": shards, "replication_factor": copies}
+    existing = _ask(url, key, "GET /collections")["collections"]
     if name not in [one["name"] for one in existing]:
-        _ask(url, key, "PUT", f"/collections/{name}", {**shape, **sizes})
+        _ask(url, key, f"PUT /collections/{name}", shape)
         index = {"field_name": "n", "field_schema": "integer"}
-        _ask(url, key, "PUT", f"/collections/{name}/index?wait=true", index)
+        _ask(url, key, f"PUT /collections/{name}/index?wait=true", index)
     chance = random.Random(7)
-    for begin in range(0, int(points), _BATCH):
-        ids = range(begin, min(begin + _BATCH, int(points)))
+    for begin in range(0, points, _BATCH):
+        ids = range(begin, min(begin + _BATCH, points))
         batch = {
             "ids": list(ids),
             "vectors": [[chance.random() for _ in range(_SIZE)] for _ in ids],
             "payloads": [{"n": one} for one in ids],
         }
-        _ask(url, key, "PUT", f"/collections/{name}/points?wait=true", {"batch": batch})
+        _ask(url, key, f"PUT /collections/{name}/points?wait=true", {"batch": batch})
 
 
 def count(url: str, key: str, name: str) -> None:
     """Prints how many points a collection holds."""
-    answer = _ask(url, key, "POST", f"/collections/{name}/points/count", {"exact": True})
+    answer = _ask(url, key, f"POST /collections/{name}/points/count", {"exact": True})
     sys.stdout.write(f"{answer['count']}\n")
 
 
 def drop(url: str, key: str, name: str) -> None:
     """The collection is gone."""
-    _ask(url, key, "DELETE", f"/collections/{name}")
+    _ask(url, key, f"DELETE /collections/{name}")
 
 
-def _ask(url: str, key: str, method: str, path: str, body: object = None) -> Any:
+def _ask(url: str, key: str, line: str, body: object = None) -> Any:
+    """The result of a request, whose line is a method and a path."""
+    method, path = line.split(" ")
     data = None if body is None else json.dumps(body).encode()
     headers = {"api-key": key, "content-type": "application/json"}
     request = urllib.request.Request(url + path, data, headers, method=method)
