@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,8 +36,6 @@ BIN = RUN.parent / "bin"
 START_S = 180.0
 """For one part of the cluster to start, on a busy machine."""
 STOP_S = 15.0
-_CACHE = Path("/var/lib/cni/results")
-"""Where network plugins keep what they made, by the name of the network, which is NETNS."""
 
 
 def inside(*command: str | Path) -> list[str]:
@@ -89,43 +87,64 @@ def up() -> None:
 
 def down() -> None:
     """Processes, containers, mounts, namespaces, control groups and files of it are gone."""
-    for name in ("kubelet", "kube-proxy"):
-        stop(name)
+    containers = _containers()
+    for pid_file in (RUN / "pid").glob("*"):
+        if pid_file.name != "containerd":
+            stop(pid_file.name)
     _kill(*_contained())
-    _forget_containers()
-    for pid_file in list((RUN / "pid").glob("*")):
-        stop(pid_file.name)
+    _end_tasks()
+    stop("containerd")
     _kill(*_contained(), *_in_network())
     _unmount()
-    _drop_networks()
+    for network in [*containers.values(), NETNS]:
+        subprocess.run(("ip", "netns", "del", network), check=False, capture_output=True)
     for top in _controllers():
         _remove_groups(top / CGROUP)
-    for folder in (RUN, STATE):
+    states = [Path("/run/containerd/runc/k8s.io") / name for name in containers]
+    for folder in (RUN, STATE, *states):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def networks() -> set[str]:
+    """Names of all network namespaces of this machine."""
+    return {line.split()[0] for line in _output("ip", "netns", "list").splitlines()}
 
 
 def left() -> list[str]:
     """What is still there of a cluster that was taken down; nothing, if all is well."""
     found = [f"process {pid}" for pid in [*_contained(), *_in_network()]]
     found += [f"mount {mount}" for mount in _mounts()]
-    found += [f"namespace {NETNS}"] if NETNS in _output("ip", "netns", "list").split() else []
+    found += [f"namespace {NETNS}"] if NETNS in networks() else []
     found += [f"group {top}" for top in _controllers() if (top / CGROUP).exists()]
     return found + [str(folder) for folder in (RUN, STATE) if folder.exists()]
 
 
 def start(name: str, *command: str | Path) -> None:
-    """A process in the node's network, with a pid file and a log."""
+    """A process in the node's network, with a pid file and a log; it outlives this one."""
     for folder in ("pid", "log"):
         (RUN / folder).mkdir(exist_ok=True)
-    with (RUN / "log" / f"{name}.log").open("ab") as log:
-        process = subprocess.Popen(
-            inside(*command),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    (RUN / "pid" / name).write_text(f"{process.pid} {_born(process.pid)}")
+    shell = 'log=$1; shift; "$@" < /dev/null >> "$log" 2>&1 & echo $!'
+    log = str(RUN / "log" / f"{name}.log")
+    begun = subprocess.run(
+        ("setsid", "sh", "-c", shell, "sh", log, *inside(*command)),
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    pid = int(begun.stdout)
+    (RUN / "pid" / name).write_text(f"{pid} {_born(pid)}")
+
+
+def stop(name: str) -> None:
+    """The process of a pid file is gone."""
+    pid_file = RUN / "pid" / name
+    if not pid_file.exists():
+        return
+    number, _, born = pid_file.read_text().partition(" ")
+    if born and _born(int(number)) == born:
+        _kill(int(number))
+    pid_file.unlink()
 
 
 def _network() -> None:
@@ -226,17 +245,24 @@ def ctr(*arguments: str, timeout_s: float = 300.0) -> str:
     return call("ctr", "-a", SOCKET, "-n", "k8s.io", *arguments, timeout_s=timeout_s)
 
 
-def _forget_containers() -> None:
+def _containers() -> dict[str, str]:
+    """Each container that has a task, and the network namespace that it is in."""
+    found = {}
+    for bundle in (STATE / "containerd").glob("io.containerd.runtime.v2.task/k8s.io/*/config.json"):
+        with suppress(OSError, ValueError):
+            spaces = json.loads(bundle.read_text())["linux"]["namespaces"]
+            paths = [one.get("path", "") for one in spaces if one["type"] == "network"]
+            found[bundle.parent.name] = Path(paths[0] if paths else "").name
+    return found
+
+
+def _end_tasks() -> None:
     """Shims end with the tasks that they hold; those that do not are killed with the namespace."""
-    if not SOCKET.exists() or not (RUN / "pid" / "containerd").exists():
-        return
-    for kind in ("tasks", "containers"):
-        try:
-            names = ctr(kind, "ls", "-q", timeout_s=20).split()
-            if names:
-                ctr(kind, "rm", *(["-f"] if kind == "tasks" else []), *names, timeout_s=60)
-        except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
-            sys.stderr.write(f"k8s: {error}" + "\n")
+    if (RUN / "pid" / "containerd").exists():
+        with suppress(RuntimeError, OSError, subprocess.TimeoutExpired):
+            for name in ctr("tasks", "ls", "-q", timeout_s=20).split():
+                with suppress(RuntimeError):
+                    ctr("tasks", "rm", "-f", name, timeout_s=20)
 
 
 def _born(pid: int) -> str:
@@ -247,25 +273,8 @@ def _born(pid: int) -> str:
         return ""
 
 
-def stop(name: str) -> None:
-    """The process of a pid file is gone."""
-    pid_file = RUN / "pid" / name
-    if not pid_file.exists():
-        return
-    number, _, born = pid_file.read_text().partition(" ")
-    if born and _born(int(number)) == born:
-        os.kill(int(number), signal.SIGTERM)
-        end = time.monotonic() + STOP_S
-        while _runs(int(number)) and time.monotonic() < end:
-            time.sleep(0.1)
-        _kill(int(number))
-    pid_file.unlink()
-
-
 def _runs(pid: int) -> bool:
-    """False once it has ended; a child of ours is reaped."""
-    with suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
+    """False once it has ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -316,29 +325,6 @@ def _mounts() -> list[str]:
 def _unmount() -> None:
     for place in _mounts():
         subprocess.run(("umount", "-l", place), timeout=20, check=False, capture_output=True)
-
-
-def _drop_networks() -> None:
-    """Namespaces of pods, as network plugins recorded them, and the node's own."""
-    for record, namespace in _recorded_networks():
-        subprocess.run(("ip", "netns", "del", namespace), check=False, capture_output=True)
-        record.unlink(missing_ok=True)
-    subprocess.run(("ip", "netns", "del", NETNS), check=False, capture_output=True)
-
-
-def _recorded_networks() -> Iterator[tuple[Path, str]]:
-    ours = {_document(record).get("containerId") for record in _CACHE.glob(f"{NETNS}-*")}
-    for record in list(_CACHE.glob("*")):
-        document = _document(record)
-        if document.get("containerId") in ours:
-            yield record, Path(document.get("netns", "")).name
-
-
-def _document(record: Path) -> dict[str, str]:
-    try:
-        return dict(json.loads(record.read_text()))
-    except (OSError, ValueError):
-        return {}
 
 
 def _remove_groups(top: Path) -> None:

@@ -51,9 +51,10 @@ def installed(say: Callable[[str], None]) -> Iterator[World]:
     began = time.monotonic()
     with ExitStack() as stack:
         if not (keep and SUPERUSER.exists()):
+            before = cluster.networks()
             cluster.up()
             if not keep:
-                stack.callback(_take_down)
+                stack.callback(_take_down, before)
             world.timed("Kubernetes: one node is ready", began, say)
             world.load_images()
             world.timed("images are loaded", began, say)
@@ -67,9 +68,11 @@ def installed(say: Callable[[str], None]) -> Iterator[World]:
         yield made
 
 
-def _take_down() -> None:
+def _take_down(before: set[str]) -> None:
+    """Nothing is left, nor a network namespace that was not there `before`."""
     cluster.down()
     assert cluster.left() == []
+    assert cluster.networks() <= before
 
 
 def install(made: World, step: Callable[[str], None], *, peers: int = 3, data: bool = True) -> None:

@@ -54,6 +54,8 @@ if [ -n "${QDRANT_BIN:-}" ]; then
 else
     from=$(folder devcluster/cleancut_devcluster tests/k8s/images/standin.sh)
     mv "$from/standin.sh" "$from/qdrant.sh"
+    # The base is Debian 12; the coordinator's image lacks what only the stand-in needs.
+    .venv/bin/python -m uv pip install --quiet --target "$from" --python-version 3.11 'numpy>=2.3'
     base=localhost/cleancut-coordinator
     tag=$(sed -n 's/^VERSION = "\(.*\)"$/\1/p' devcluster/cleancut_devcluster/peer/cluster/telemetry.py)
 fi
