@@ -33,13 +33,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def say() -> Callable[[str], None]:
+def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Prints a line past pytest's capture."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
 
     def line(text: str) -> None:
-        assert sys.__stdout__ is not None
-        sys.__stdout__.write(f"k8s: {text}\n")
-        sys.__stdout__.flush()
+        with capture.global_and_fixture_disabled():
+            sys.stdout.write(f"k8s: {text}\n")
+            sys.stdout.flush()
 
     return line
 
@@ -65,6 +66,7 @@ def installed(say: Callable[[str], None]) -> Iterator[World]:
             install(made, lambda what: world.timed(what, began, say))
         else:
             made.desk.write("values.yaml", world.coordinator_values())
+            _read_agent_values(made)
         yield made
 
 
@@ -95,10 +97,15 @@ def install(made: World, step: Callable[[str], None], *, peers: int = 3, data: b
         made.fill("wiki", shards=6)
     made.rolled_out("deployment/cleancut")
     step("data is there, coordinators are ready")
-    read, upgrade = guide.commands("Add the agents")
-    desk.type(read)
-    agent = desk.read("agent-values.yaml")
-    desk.write("agent-values.yaml", world.with_own_lists(agent))
-    desk.type(upgrade)
+    desk.type(_read_agent_values(made))
     made.rolled_out()
     step("agents are there")
+
+
+def _read_agent_values(made: World) -> str:
+    """They are in the folder, by the guide's command; the command that comes next."""
+    read, upgrade = guide.commands("Add the agents")
+    made.desk.type(read)
+    agent = made.desk.read("agent-values.yaml")
+    made.desk.write("agent-values.yaml", world.with_own_lists(agent))
+    return upgrade

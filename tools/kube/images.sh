@@ -49,14 +49,14 @@ build weed "$from"; rm -r "$from"; save weed localhost/weed:1
 if [ -n "${QDRANT_BIN:-}" ]; then
     from=$(folder "$QDRANT_BIN" tests/k8s/images/qdrant.sh)
     mv "$from/$(basename "$QDRANT_BIN")" "$from/qdrant"
-    base=localhost/python-standin
+    base=localhost/python-standin kind=real
     tag=$("$QDRANT_BIN" --version | cut -d' ' -f2)
 else
     from=$(folder devcluster/cleancut_devcluster tests/k8s/images/standin.sh)
     mv "$from/standin.sh" "$from/qdrant.sh"
     # The base is Debian 12; the coordinator's image lacks what only the stand-in needs.
     .venv/bin/python -m uv pip install --quiet --target "$from" --python-version 3.11 'numpy>=2.3'
-    base=localhost/cleancut-coordinator
+    base=localhost/cleancut-coordinator kind=stand-in
     tag=$(sed -n 's/^VERSION = "\(.*\)"$/\1/p' devcluster/cleancut_devcluster/peer/cluster/telemetry.py)
 fi
 cat > "$from/Dockerfile" << D
@@ -72,4 +72,5 @@ ENTRYPOINT []
 CMD ["./entrypoint.sh"]
 D
 build qdrant "$from"; rm -r "$from"; save qdrant "docker.io/qdrant/qdrant:v$tag-unprivileged"
-echo "k8s: Qdrant $tag$([ -n "${QDRANT_BIN:-}" ] || echo ', the stand-in')"
+echo $kind > "$OUT/qdrant.kind"
+echo "k8s: Qdrant $tag ($kind)"
