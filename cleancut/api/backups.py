@@ -103,7 +103,7 @@ class BackupCheck(ApiValue, frozen=True):
 class Backup(ApiValue, frozen=True):
     """One backup operation, and its contents once it is COMMITTED. Times are RFC 3339, UTC.
     `seed`: it is one, and makes no backup.
-    `schedule`: the one that asked for it, "" for a user. `holds`: labels that keep it from being
+    `schedule`: the one that asked for it, "" for a user. `holds`: reasons that keep it from being
     deleted; not in lists. `damage`: what the store's verification log knows to be damaged.
     `missing`: collections that could not be backed up; with any, the backup is partial.
     `asked_by`: the client, "" for a schedule. Not in lists: `attempt_history`, the oldest first;

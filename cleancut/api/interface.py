@@ -70,12 +70,12 @@ class BackupApi(Protocol):
         time it is NotFound."""
         ...
 
-    async def hold_backup(self, name: str, label: str, for_s: float) -> Backup:
+    async def hold_backup(self, name: str, reason: str, for_s: float) -> Backup:
         """Leader only. As it is now; repeatable. For ever, if `for_s` is 0."""
         ...
 
-    async def release_backup(self, name: str, label: str) -> Backup:
-        """Leader only. NotFound, if it is not held by this label."""
+    async def release_backup(self, name: str, reason: str) -> Backup:
+        """Leader only. NotFound, if it is not held by this reason."""
         ...
 
     async def read_log(self, query: LogQuery) -> LogPage:

@@ -1,4 +1,4 @@
-"""Names that TAB completes: backups, collections, schedules, labels, operations and peers.
+"""Names that TAB completes: backups, collections, schedules, labels, holds, operations and peers.
 
 Asked of the coordinator, or read from the store if a flag names one. Limits: 1.5 s; silent, with
 nothing to complete, if there is no answer by then.
@@ -117,7 +117,7 @@ async def _collections(client: Client) -> list[Name]:
     ]
 
 
-async def _labels(client: Client) -> list[Name]:
+async def _reasons(client: Client) -> list[Name]:
     page = await client.list_backups(SHOWN)
     return [Name(one, f"#{backup.epoch}") for backup in page.backups for one in backup.holds]
 
@@ -163,7 +163,7 @@ async def _peers(client: Client) -> list[Name]:
 _ASKED: dict[str, Callable[[Any], Awaitable[list[Name]]]] = {
     "backups": _backups,
     "collections": _collections,
-    "labels": _labels,
+    "reasons": _reasons,
     "label_keys": _label_keys,
     "schedules": _schedules,
     "restores": _restores,

@@ -91,7 +91,7 @@ _EXPLAINED = {
         "how-to/retention", ("cleancut backup gc --dry-run", "cleancut backup gc")
     ),
     "backup hold": Explained(
-        "how-to/retention", ("cleancut backup hold 17 --label TICKET-42 --for 90d",)
+        "how-to/retention", ("cleancut backup hold 17 --reason TICKET-42 --for 90d",)
     ),
     "backup import": Explained(
         "how-to/import", (f"{_STORE} backup import -c products --like 17 products.snapshot",)
@@ -107,7 +107,7 @@ _EXPLAINED = {
     "backup log": Explained("how-to/archive", ("cleancut backup log -c products --since 5m",)),
     "backup query": Explained("how-to/query", (f"{_STORE} backup query 17 -c products --id 4711",)),
     "backup release": Explained(
-        "how-to/retention", ("cleancut backup release 17 --label TICKET-42",)
+        "how-to/retention", ("cleancut backup release 17 --reason TICKET-42",)
     ),
     "backup repair": Explained(
         "how-to/second-site", (f"{_STORE} backup repair 17 --from file:///mnt/second",)

@@ -24,7 +24,7 @@ from cleancut.core.format.manifest import Manifest, ShardEntry
 from cleancut.core.format.paths import Paths
 from cleancut.core.format.story import BACKUPS
 from cleancut.core.primitives.errors import Corrupt, Invalid, NotFound, Refused
-from cleancut.core.primitives.ids import Epoch, parse_cluster
+from cleancut.core.primitives.ids import ClusterName, Epoch, parse_cluster
 from cleancut.core.primitives.numbers import whole_number
 from cleancut.core.verification.damage import Damage
 from cleancut.data.output import check_target, new_file
@@ -33,9 +33,10 @@ from cleancut.repository import clusters
 from cleancut.repository.catalog import CatalogRow, find_group, list_epochs, read_rows
 from cleancut.repository.garbage import ReferencedNames
 from cleancut.repository.history import find_story
-from cleancut.repository.holds import labels_of
+from cleancut.repository.holds import reasons_of
 from cleancut.repository.shards.captured_tar import read_captured
 from cleancut.repository.shards.collection_tar import collection_tar
+from cleancut.repository.short_ids import resolve_id
 from cleancut.repository.verification_log import list_checks, read_damage
 from cleancut.runtime.clock import SystemClock
 from cleancut.store.open import open_store
@@ -91,8 +92,9 @@ def show_backup(settings: Settings, name: str) -> Backup:
         damage = await read_damage(store, paths)
         number = whole_number(name)
         epoch = None if number is None else Epoch(number)
+        named = await resolve_id(store, paths, name, BACKUPS)
         try:
-            manifest = await find_group(store, paths, name)
+            manifest = await find_group(store, paths, named)
             epoch = manifest.epoch
             shown = shown_group(manifest, damage=damage)
         except (Corrupt, Refused) as error:
@@ -100,13 +102,13 @@ def show_backup(settings: Settings, name: str) -> Backup:
                 raise
             shown = shown_corrupt(epoch, error)
         except NotFound:
-            story = None if epoch else await find_story(store, paths, name, BACKUPS)
+            story = None if epoch else await find_story(store, paths, named, BACKUPS)
             failed = None if story is None else backup_of(story)
             if failed is None:
                 raise
             return failed
         checks = shown_checks(await list_checks(store, paths), epoch)
-        holds = await labels_of(store, paths, epoch, time.time())
+        holds = await reasons_of(store, paths, epoch, time.time())
         freed = await _freed(store, paths, epoch)
         return replace(shown, holds=holds, checks=checks, freed_bytes=freed)
 
@@ -233,6 +235,19 @@ def with_store(
         return await act(store, Paths(found))
 
     return _with_opened(settings, find)
+
+
+def store_and_cluster(settings: Settings) -> tuple[str, ClusterName]:
+    """The store's URL, and the cluster in it that is meant. A store is not read if --cluster names
+    one. Raises: as `with_store`."""
+    if settings.store and settings.cluster:
+        return settings.store, parse_cluster(settings.cluster)
+
+    async def only(_store: Store, paths: Paths) -> ClusterName:
+        return paths.cluster
+
+    found = with_store(settings, only)
+    return settings.store or "", found
 
 
 def _with_opened(settings: Settings, act: Callable[[Store], Awaitable[T]]) -> T:

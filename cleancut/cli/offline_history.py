@@ -21,6 +21,7 @@ from cleancut.core.format.story import BACKUPS, Story, StoryKind
 from cleancut.core.primitives.errors import NotFound
 from cleancut.ports.store import Store
 from cleancut.repository.history import find_story, list_stories, read_stories
+from cleancut.repository.short_ids import resolve_id
 
 _SHOWN: dict[str, Callable[[Story], Any]] = {
     StoryKind.RESTORE: restore_of,
@@ -58,7 +59,8 @@ def show_ended(settings: Settings, kind: str, name: str) -> Any:
     """Raises: NotFound, if the store's history has none of this id."""
 
     async def read(store: Store, paths: Paths) -> Any:
-        story = await find_story(store, paths, name, (kind,))
+        named = await resolve_id(store, paths, name, (kind,))
+        story = await find_story(store, paths, named, (kind,))
         found = None if story is None else _SHOWN[kind](story)
         if found is None:
             raise NotFound(

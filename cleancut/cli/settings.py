@@ -18,7 +18,6 @@ from click.core import ParameterSource
 from cleancut.cli.terminal import follow_output
 from cleancut.core.primitives import durations, sizes
 from cleancut.core.primitives.errors import Invalid
-from cleancut.core.primitives.ids import ClusterName, parse_cluster
 from cleancut.runtime.commands import Command, Group, wrong_types
 
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ class Settings:
     def ignores_coordinator(self) -> bool:
         """True if a flag names a store, and the environment or the file a coordinator."""
         named = bool(self.coordinator) and "coordinator" not in self.flags
-        return named and "store" in self.flags and not self.quiet
+        return named and "store" in self.flags and not self.quiet and not self.needs_both
 
     def check_one_target(self) -> None:
         """Raises: Invalid, if flags name a store and a coordinator, unless both are needed."""
@@ -126,21 +125,6 @@ class Settings:
 
         file = self.store_key_file
         return KeySource(Path(file) if file else None, self.store_key_command)
-
-    def catalog(self) -> tuple[str, ClusterName]:
-        """The store and the cluster's name in it. Raises: Invalid if one is missing."""
-        missing = [
-            each
-            for each, given in (("--store URL", self.store), ("--cluster NAME", self.cluster))
-            if not given
-        ]
-        if not self.store or not self.cluster:
-            raise Invalid(
-                f"this command needs {' and '.join(missing)}",
-                "give them as flags, or as CLEANCUT_STORE and CLEANCUT_CLUSTER; `cleancut status`"
-                " shows both",
-            )
-        return self.store, parse_cluster(self.cluster)
 
 
 def _with_port(address: str) -> str:

@@ -91,11 +91,11 @@ class BlockingClient:
     def delete_backup(self, name: str) -> Backup:
         return self._runner.run(self._client.delete_backup(name))
 
-    def hold_backup(self, name: str, label: str, for_s: float = 0.0) -> Backup:
-        return self._runner.run(self._client.hold_backup(name, label, for_s))
+    def hold_backup(self, name: str, reason: str, for_s: float = 0.0) -> Backup:
+        return self._runner.run(self._client.hold_backup(name, reason, for_s))
 
-    def release_backup(self, name: str, label: str) -> Backup:
-        return self._runner.run(self._client.release_backup(name, label))
+    def release_backup(self, name: str, reason: str) -> Backup:
+        return self._runner.run(self._client.release_backup(name, reason))
 
     def collect_garbage(
         self, *, dry_run: bool = False, confirmed: bool = False

@@ -163,13 +163,13 @@ class Client:
         message = new_message(backups.DeleteBackupRequest, id=name, confirmed=True)
         return await self._one(lambda c: BackupServiceStub(c).DeleteBackup, message, Backup)
 
-    async def hold_backup(self, name: str, label: str, for_s: float = 0.0) -> Backup:
+    async def hold_backup(self, name: str, reason: str, for_s: float = 0.0) -> Backup:
         """Kept from retention and deletion; for ever, if `for_s` is 0. Order: repeatable."""
-        message = new_message(backups.HoldBackupRequest, id=name, label=label, for_s=for_s)
+        message = new_message(backups.HoldBackupRequest, id=name, reason=reason, for_s=for_s)
         return await self._one(lambda c: BackupServiceStub(c).HoldBackup, message, Backup)
 
-    async def release_backup(self, name: str, label: str) -> Backup:
-        message = new_message(backups.ReleaseBackupRequest, id=name, label=label)
+    async def release_backup(self, name: str, reason: str) -> Backup:
+        message = new_message(backups.ReleaseBackupRequest, id=name, reason=reason)
         return await self._one(lambda c: BackupServiceStub(c).ReleaseBackup, message, Backup)
 
     async def collect_garbage(

@@ -16,6 +16,7 @@ from cleancut.core.format.manifest import (
     recipes_of,
 )
 from cleancut.core.format.paths import ObjectKind, Paths
+from cleancut.core.format.story import BACKUPS
 from cleancut.core.primitives.codec import Record, digest_of, encode
 from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch
@@ -24,6 +25,7 @@ from cleancut.core.protocol.documents import AgentRestoreReport, AgentRingReport
 from cleancut.core.verification.damage import NO_DAMAGE
 from cleancut.ports.store import Store
 from cleancut.repository.bounded import read_document
+from cleancut.repository.short_ids import resolve_id
 from cleancut.repository.verification_log import read_damage
 from cleancut.runtime.concurrency import run_all
 
@@ -114,8 +116,9 @@ async def read_rows(
 
 
 async def find_group(store: Store, paths: Paths, backup: str) -> Manifest:
-    """The group that `backup` names, by its epoch or its operation's id, the newest of those; or,
-    by "latest", the newest of all that was not imported, can be read and is not known damaged.
+    """The group that `backup` names, by its epoch or its operation's id (its first digits suffice),
+    the newest of those; or, by "latest", the newest of all that was not imported, can be read and
+    is not known damaged.
 
     Raises: as `load_group`.
     """
@@ -125,6 +128,7 @@ async def find_group(store: Store, paths: Paths, backup: str) -> Manifest:
     epochs = await list_epochs(store, paths)
     if backup == LATEST:
         return await _latest(store, paths, epochs)
+    backup = await resolve_id(store, paths, backup, BACKUPS)
     named = await _epochs_of(store, paths, backup)
     found = [epoch for epoch in epochs if epoch in named]
     if found:

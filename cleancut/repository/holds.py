@@ -1,4 +1,4 @@
-"""Holds with a label: groups that somebody wants kept, whatever retention says.
+"""Holds with a reason: groups that somebody wants kept, whatever retention says.
 
 They are the same objects as those of restores (`holds/<epoch>/<who>.json`), so every gc run, also
 of another version, respects them.
@@ -12,27 +12,28 @@ from cleancut.core.format.paths import Paths, parse_path
 from cleancut.core.maintenance.garbage import Hold
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import Corrupt, Invalid, NotFound
-from cleancut.core.primitives.ids import Epoch, OperationId, parse_name
+from cleancut.core.primitives.ids import Epoch, OperationId, decode_segment, encode_segment
 from cleancut.core.primitives.timestamps import format_time
 from cleancut.ports.store import Store
 from cleancut.repository.bounded import read_document
 from cleancut.repository.garbage import read_holds
 
 _PREFIX = "label."
-_MEANWHILE = "_"
-"""Ends the name of what holds a group while its hold is replaced; no label can end so."""
+_MEANWHILE = "+"
+"""Ends the name of what holds a group while its hold is replaced; no reason can end so."""
+_MOST = 180
 MAX_HOLD_S = 100 * 365 * 86400.0
 
 
-async def put_label(
-    store: Store, paths: Paths, epoch: Epoch, label: str, *, now_s: float, for_s: float
+async def put_reason(
+    store: Store, paths: Paths, epoch: Epoch, reason: str, *, now_s: float, for_s: float
 ) -> None:
-    """The group is held; for ever, if `for_s` is 0. A hold of this label that ends later stays as
+    """The group is held; for ever, if `for_s` is 0. A hold of this reason that ends later stays as
     it is; one that ends earlier is replaced, while another object holds the group.
 
-    Raises: Invalid (no label, no time); NotFound, if the group is deleted or never was.
+    Raises: Invalid (no reason, no time); NotFound, if the group is deleted or never was.
     """
-    who = _who(label)
+    who = _who(reason)
     if not 0 <= for_s <= MAX_HOLD_S:
         raise Invalid(f"a hold of {for_s:g} s", "give 0 for ever, or up to a hundred years")
     hold = Hold(
@@ -41,7 +42,7 @@ async def put_label(
         expires_at=format_time(now_s + for_s) if for_s else "",
     )
     meanwhile = paths.hold(epoch, OperationId(who + _MEANWHILE))
-    if label in await labels_of(store, paths, epoch, now_s):
+    if reason in await reasons_of(store, paths, epoch, now_s):
         if not await _ends_earlier(store, paths.hold(epoch, who), hold):
             return
         await store.delete(meanwhile)
@@ -56,27 +57,28 @@ async def put_label(
         raise NotFound(f"backup #{epoch} no longer exists", "see `cleancut backup list`")
 
 
-async def drop_label(store: Store, paths: Paths, epoch: Epoch, label: str) -> None:
-    """It is not held by this label any more. Raises: Invalid; NotFound, if it was not."""
-    path = paths.hold(epoch, _who(label))
+async def drop_reason(store: Store, paths: Paths, epoch: Epoch, reason: str) -> None:
+    """It is not held for this reason any more. Raises: Invalid; NotFound, if it was not."""
+    path = paths.hold(epoch, _who(reason))
     if await store.stat(path) is None:
         raise NotFound(
-            f"backup #{epoch} is not held as {label!r}", f"see `cleancut backup show {epoch}`"
+            f"backup #{epoch} is not held for {reason!r}", f"see `cleancut backup show {epoch}`"
         )
     await store.delete(path)
-    await store.delete(paths.hold(epoch, OperationId(_who(label) + _MEANWHILE)))
+    await store.delete(paths.hold(epoch, OperationId(_who(reason) + _MEANWHILE)))
 
 
-async def labels_of(store: Store, paths: Paths, epoch: Epoch, now_s: float) -> tuple[str, ...]:
-    """By which labels a group is held now, sorted."""
+async def reasons_of(store: Store, paths: Paths, epoch: Epoch, now_s: float) -> tuple[str, ...]:
+    """For which reasons a group is held now, sorted."""
     held, _ = await read_holds(store, paths, now_s, epoch)
     whos = {parse_path(path).name.removesuffix(_MEANWHILE) for path in held}
-    return tuple(sorted(w.removeprefix(_PREFIX) for w in whos if w.startswith(_PREFIX)))
+    names = (who.removeprefix(_PREFIX) for who in whos if who.startswith(_PREFIX))
+    return tuple(sorted(map(decode_segment, names)))
 
 
-async def label_expiry(store: Store, paths: Paths, epoch: Epoch, label: str) -> str:
-    """Until when the group is held by this label; "" if it is not, or for ever."""
-    path = paths.hold(epoch, _who(label))
+async def reason_expiry(store: Store, paths: Paths, epoch: Epoch, reason: str) -> str:
+    """Until when the group is held for this reason; "" if it is not, or for ever."""
+    path = paths.hold(epoch, _who(reason))
     try:
         return decode(Hold, await store.get(path), path).expires_at
     except NotFound:
@@ -94,5 +96,13 @@ async def _ends_earlier(store: Store, path: str, hold: Hold) -> bool:
     return bool(known.expires_at) and (not hold.expires_at or known.expires_at < hold.expires_at)
 
 
-def _who(label: str) -> OperationId:
-    return OperationId(_PREFIX + parse_name(label, "label"))
+def _who(reason: str) -> OperationId:
+    """Shape: the reason as a segment, which is part of an object's name."""
+    segment = encode_segment(reason)
+    if not reason.strip() or not reason.isprintable() or len(segment) > _MOST:
+        raise Invalid(
+            f"invalid reason {reason[:80]!r} of a hold",
+            f"give one line of up to {_MOST} letters, digits, spaces and signs; those that are not"
+            " ASCII letters and digits count several times",
+        )
+    return OperationId(_PREFIX + segment)

@@ -307,12 +307,12 @@ class MemoryApi:
         del self.backups[backup.id]
         return msgspec.structs.replace(backup, state=State.DELETED, evidence=None)
 
-    async def hold_backup(self, name: str, label: str, for_s: float) -> Backup:
+    async def hold_backup(self, name: str, reason: str, for_s: float) -> Backup:
         del for_s
-        return self._held(await self.get_backup(name), {label}, set())
+        return self._held(await self.get_backup(name), {reason}, set())
 
-    async def release_backup(self, name: str, label: str) -> Backup:
-        return self._held(await self.get_backup(name), set(), {label})
+    async def release_backup(self, name: str, reason: str) -> Backup:
+        return self._held(await self.get_backup(name), set(), {reason})
 
     def _held(self, backup: Backup, more: set[str], less: set[str]) -> Backup:
         holds = tuple(sorted((set(backup.holds) | more) - less))

@@ -384,14 +384,14 @@ class DeleteBackupResponse(_message.Message):
     def __init__(self, backup: _Optional[_Union[Backup, _Mapping]] = ...) -> None: ...
 
 class HoldBackupRequest(_message.Message):
-    __slots__ = ("id", "label", "for_s")
+    __slots__ = ("id", "reason", "for_s")
     ID_FIELD_NUMBER: _ClassVar[int]
-    LABEL_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     FOR_S_FIELD_NUMBER: _ClassVar[int]
     id: str
-    label: str
+    reason: str
     for_s: float
-    def __init__(self, id: _Optional[str] = ..., label: _Optional[str] = ..., for_s: _Optional[float] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., reason: _Optional[str] = ..., for_s: _Optional[float] = ...) -> None: ...
 
 class HoldBackupResponse(_message.Message):
     __slots__ = ("backup",)
@@ -400,12 +400,12 @@ class HoldBackupResponse(_message.Message):
     def __init__(self, backup: _Optional[_Union[Backup, _Mapping]] = ...) -> None: ...
 
 class ReleaseBackupRequest(_message.Message):
-    __slots__ = ("id", "label")
+    __slots__ = ("id", "reason")
     ID_FIELD_NUMBER: _ClassVar[int]
-    LABEL_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     id: str
-    label: str
-    def __init__(self, id: _Optional[str] = ..., label: _Optional[str] = ...) -> None: ...
+    reason: str
+    def __init__(self, id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ReleaseBackupResponse(_message.Message):
     __slots__ = ("backup",)

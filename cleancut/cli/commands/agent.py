@@ -110,15 +110,18 @@ def agent() -> None:
 def values(context: click.Context, /, patch: bool, **flags: Any) -> None:
     """Print values for the official Qdrant chart that add an agent to each of its pods.
 
-    --store and --cluster (or CLEANCUT_STORE, CLEANCUT_CLUSTER) name the store and the cluster. The
-    contents of secrets are never needed: secrets are mounted, and may be created later.
+    --store and --cluster (or CLEANCUT_STORE, CLEANCUT_CLUSTER) name the store and the cluster;
+    without --cluster the only one that the store holds is meant. The contents of secrets are never
+    needed: secrets are mounted, and may be created later.
     """
     import yaml
 
+    from cleancut.cli.offline import store_and_cluster
     from cleancut.store.urls import CREDENTIALS_VARIABLES, FileUrl, parse_store_url
 
     settings = settings_of(context)
-    store, cluster = settings.catalog()
+    settings.needs_both = True  # it reads the store only for the cluster's name
+    store, cluster = store_and_cluster(settings)
     parse_addresses(flags["etcd"])
     _check_kube(flags)
     where = parse_store_url(store)

@@ -222,18 +222,18 @@ def answer(settings: Settings, value: Backup, line: str) -> None:
         emit(settings.output, "backup", value)
 
 
-_label = click.option(
-    "--label",
+_reason = click.option(
+    "--reason",
     required=True,
-    metavar="NAME",
-    shell_complete=completed("labels"),
-    help="Name of the hold, such as a ticket.",
+    metavar="TEXT",
+    shell_complete=completed("reasons"),
+    help="Why it is kept, such as a ticket; each reason is a hold of its own.",
 )
 
 
 @backup.command()
 @backup_argument
-@_label
+@_reason
 @click.option(
     "--for",
     "for_s",
@@ -243,24 +243,23 @@ _label = click.option(
     help="How long.",
 )
 @click.pass_context
-def hold(context: click.Context, /, backup_id: str, label: str, for_s: float | None) -> None:
+def hold(context: click.Context, /, backup_id: str, reason: str, for_s: float | None) -> None:
     """Keep a backup, whatever the retention rules, until it is released."""
     settings = settings_of(context)
-    held = ask(settings, lambda c: c.hold_backup(backup_id, label, for_s or 0.0))
-    labels = ", ".join(held.holds)
-    answer(settings, held, f"is held as {labels}")
+    held = ask(settings, lambda c: c.hold_backup(backup_id, reason, for_s or 0.0))
+    answer(settings, held, f"is held for {'; '.join(held.holds)}")
 
 
 @backup.command()
 @backup_argument
-@_label
+@_reason
 @click.pass_context
-def release(context: click.Context, /, backup_id: str, label: str) -> None:
+def release(context: click.Context, /, backup_id: str, reason: str) -> None:
     """Release a hold, so that retention applies again."""
     settings = settings_of(context)
-    free = ask(settings, lambda c: c.release_backup(backup_id, label))
-    rest = f"; still held as {', '.join(free.holds)}" if free.holds else ""
-    answer(settings, free, f"is not held as {label} any more{rest}")
+    free = ask(settings, lambda c: c.release_backup(backup_id, reason))
+    rest = f"; still held for {'; '.join(free.holds)}" if free.holds else ""
+    answer(settings, free, f"is not held for {reason} any more{rest}")
 
 
 @backup.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,14 +176,16 @@ def _plan_offline(settings: Settings, backup_id: str, options: RestoreOptions) -
     """The coordinator's plan, with what is missing here."""
     from msgspec.structs import replace
 
+    settings.needs_both = True
     store = "store" in settings.flags
     settings.flags.discard("store")
     made = _plan(settings, backup_id, options)
     settings.flags |= {"store"} if store else set()
+    from cleancut.cli.offline import store_and_cluster
     from cleancut.engine.shard import check_engine
 
     missing = []
-    for check in (check_engine, settings.catalog):
+    for check in (check_engine, partial(store_and_cluster, settings)):
         try:
             check()
         except CleancutError as error:

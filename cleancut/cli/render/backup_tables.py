@@ -90,7 +90,7 @@ def backup(value: Backup) -> RenderableType:
             ("schedule", value.schedule or None),
             ("asked by", value.asked_by or None),
             ("labels", labels(value) or None),
-            ("held as", ", ".join(value.holds) or None),
+            ("held for", "; ".join(value.holds) or None),
             ("kept by", value.kept_by or None),
             ("keep until", moment(value.keep_until)),
             ("created at", moment(value.created_at)),

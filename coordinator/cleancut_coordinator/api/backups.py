@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 
@@ -46,11 +47,11 @@ from cleancut.repository.archive.log_reader import LogFilter, LoggedEntry, read_
 from cleancut.repository.catalog import find_group, list_epochs, load_group
 from cleancut.repository.clusters import find_cluster
 from cleancut.repository.garbage import read_holds
-from cleancut.repository.holds import drop_label, labels_of, put_label
+from cleancut.repository.holds import drop_reason, put_reason, reasons_of
 from cleancut.repository.verification_log import read_damage
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.api.backup_details import BackupDetails
-from cleancut_coordinator.api.history import BackupHistory, find_old
+from cleancut_coordinator.api.history import BackupHistory, find_old, resolve_any
 from cleancut_coordinator.api.pages import OldBackup, cut_page, position
 from cleancut_coordinator.api.progress import (
     read_behind,
@@ -144,11 +145,12 @@ class BackupService:
         if found.state not in IN_CATALOG:
             return found
         epoch, now_s = Epoch(found.epoch), context.clock.wall_s()
-        return replace(found, holds=await labels_of(context.store, context.paths, epoch, now_s))
+        return replace(found, holds=await reasons_of(context.store, context.paths, epoch, now_s))
 
     async def _found(self, name: str) -> Backup:
         number = whole_number(name)
         if number is None:
+            name = await resolve_any(self._context, name, *BACKUP_KINDS)
             try:
                 return await self._shown(await requests.load(self._context, name, *BACKUP_KINDS))
             except NotFound:
@@ -264,17 +266,17 @@ class BackupService:
         await put_tombstone(self._context, Epoch(backup.epoch), "asked for")
         return replace(backup, state=State.DELETED, evidence=None)
 
-    async def hold_backup(self, name: str, label: str, for_s: float) -> Backup:
+    async def hold_backup(self, name: str, reason: str, for_s: float) -> Backup:
         self._leading()
         epoch, context = Epoch((await self._committed(name)).epoch), self._context
         now_s = context.clock.wall_s()
-        await put_label(context.store, context.paths, epoch, label, now_s=now_s, for_s=for_s)
+        await put_reason(context.store, context.paths, epoch, reason, now_s=now_s, for_s=for_s)
         return await self.get_backup(name)
 
-    async def release_backup(self, name: str, label: str) -> Backup:
+    async def release_backup(self, name: str, reason: str) -> Backup:
         self._leading()
         epoch = Epoch((await self._committed(name)).epoch)
-        await drop_label(self._context.store, self._context.paths, epoch, label)
+        await drop_reason(self._context.store, self._context.paths, epoch, reason)
         return await self.get_backup(name)
 
     async def _committed(self, name: str) -> Backup:
@@ -303,9 +305,10 @@ class BackupService:
                 f"wait for its end: `cleancut {user.kind} watch {user.id}`",
             )
         if backup.holds:
+            reason = shlex.quote(backup.holds[0])
             raise Refused(
-                f"backup {epoch} is held as {', '.join(backup.holds)}",
-                f"`cleancut backup release {epoch} --label {backup.holds[0]}` gives it free",
+                f"backup {epoch} is held for {'; '.join(backup.holds)}",
+                f"`cleancut backup release {epoch} --reason {reason}` gives it free",
             )
         now_s = context.clock.wall_s()
         holds, _ = await read_holds(context.store, context.paths, now_s, epoch)

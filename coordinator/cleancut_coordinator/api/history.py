@@ -15,9 +15,11 @@ from cleancut.api.interface import PageRequest
 from cleancut.core.format.story import Story
 from cleancut.core.primitives.errors import CleancutError, NotFound
 from cleancut.core.primitives.ids import Epoch
+from cleancut.core.primitives.short_ids import is_short
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.states import OperationKind
 from cleancut.repository.history import StoredStory, find_story, list_stories, read_story
+from cleancut.repository.short_ids import resolve_id
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.api.pages import OldBackup, cut_page, position
 from cleancut_coordinator.context import CoordinatorContext
@@ -38,6 +40,7 @@ async def find_any(
 
     Raises: NotFound, if there is none of these kinds.
     """
+    name = await resolve_any(context, name, *kinds)
     try:
         found = await requests.load(context, name, *kinds)
     except NotFound:
@@ -46,6 +49,15 @@ async def find_any(
             raise
         return shown
     return await now(found)
+
+
+async def resolve_any(context: CoordinatorContext, name: str, *kinds: OperationKind) -> str:
+    """The id that `name` begins, of an operation in etcd, the catalog or the history; `name`
+    itself, unless it is a short id. Raises: Refused, if several begin so."""
+    if not is_short(name):
+        return name
+    recent = {operation.id for operation in await requests.load_all(context, *kinds)}
+    return await resolve_id(context.store, context.paths, name, kinds, others=recent)
 
 
 async def find_old(

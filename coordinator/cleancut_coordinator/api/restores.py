@@ -51,9 +51,9 @@ from cleancut.core.restore.shard_numbers import ReshardAfter, reshards_after
 from cleancut.ports.coordination import Put
 from cleancut.repository.archive.moments import find_moment
 from cleancut.repository.catalog import LATEST, get_checked, load_group
-from cleancut.repository.holds import label_expiry
+from cleancut.repository.holds import reason_expiry
 from cleancut_coordinator.api.backups import BackupService
-from cleancut_coordinator.api.history import find_any, list_all
+from cleancut_coordinator.api.history import find_any, list_all, resolve_any
 from cleancut_coordinator.api.progress import read_behind, read_progress, wait_over, watch
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
@@ -238,6 +238,7 @@ class RestoreService:
 
     async def clean_restore(self, name: str) -> Restore:
         token = self._leading().token
+        name = await resolve_any(self._context, name, OperationKind.RESTORE)
         operation = await requests.load(self._context, name, OperationKind.RESTORE)
         if operation.state is not State.DONE:
             raise Refused(
@@ -273,7 +274,7 @@ class RestoreService:
         with contextlib.suppress(CleancutError):
             epoch = await self._backups.find_epoch(old.backup_id, "")
             label = hold_label(OperationId(shown.id))
-            until = await label_expiry(context.store, context.paths, epoch, label)
+            until = await reason_expiry(context.store, context.paths, epoch, label)
             old = replace(old, backup_epoch=epoch, held_until=to_second(until))
         return replace(shown, overwritten=old)
 

@@ -155,13 +155,13 @@ class BackupServicer:
     async def HoldBackup(self, request: Any, _context: Any) -> Any:
         require_leader(self._api)
         name = operation_name(request.id)
-        held = await self._api.backups.hold_backup(name, request.label, request.for_s)
+        held = await self._api.backups.hold_backup(name, request.reason, request.for_s)
         return _backup(held, backups.HoldBackupResponse)
 
     async def ReleaseBackup(self, request: Any, _context: Any) -> Any:
         require_leader(self._api)
         name = operation_name(request.id)
-        released = await self._api.backups.release_backup(name, request.label)
+        released = await self._api.backups.release_backup(name, request.reason)
         return _backup(released, backups.ReleaseBackupResponse)
 
     async def CollectGarbage(self, request: Any, _context: Any) -> Any:

@@ -26,7 +26,7 @@ from cleancut.core.restore.overwrite import (
 from cleancut.core.restore.report import RestoreDraft
 from cleancut.qdrant.client import Qdrant
 from cleancut.repository.catalog import load_group
-from cleancut.repository.holds import drop_label, put_label
+from cleancut.repository.holds import drop_reason, put_reason
 from cleancut_coordinator.any_peer import first_peer, first_value
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import check_phase, read_sessions
@@ -65,7 +65,7 @@ async def hold_old(context: CoordinatorContext, draft: RestoreDraft) -> None:
         return
     label, epoch = hold_label(draft.operation), draft.old.backup
     now_s = context.clock.wall_s()
-    await put_label(context.store, context.paths, epoch, label, now_s=now_s, for_s=KEPT_S)
+    await put_reason(context.store, context.paths, epoch, label, now_s=now_s, for_s=KEPT_S)
     await load_group(context.store, context.paths, epoch)
 
 
@@ -74,7 +74,7 @@ async def release_old(context: CoordinatorContext, draft: RestoreDraft) -> None:
     if draft.old is not None:
         label = hold_label(draft.operation)
         with contextlib.suppress(CleancutError):
-            await drop_label(context.store, context.paths, draft.old.backup, label)
+            await drop_reason(context.store, context.paths, draft.old.backup, label)
 
 
 async def drain_old(

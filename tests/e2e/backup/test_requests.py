@@ -28,14 +28,15 @@ def test_a_request_id_with_other_content_is_refused(world: World) -> None:
 
 
 def test_the_store_alone_tells_what_the_coordinator_tells(world: World) -> None:
-    """Evidence, sizes and collections are equal, by id and by epoch."""
+    """Evidence, sizes and collections are equal, by id, by its first digits and by number."""
     made = world.back_up()
-    for name in (made["id"], str(made["epoch"])):
+    for name in (made["id"], made["id"][:9], str(made["epoch"])):
         offline = world.offline("backup", "show", name).value("backup")
         assert offline["evidence"] == made["evidence"]
         assert offline["bytes"] == made["bytes"]
         assert offline["collections"] == made["collections"]
-    assert world.ok("backup", "backup", "show", made["id"])["evidence"] == made["evidence"]
+        assert world.ok("backup", "backup", "show", name)["evidence"] == made["evidence"]
+    refused(world.cleancut("backup", "show", "b-0000"), 3, "b-0000")
 
 
 def test_evidence_is_complete_and_quiet_when_nobody_writes(world: World) -> None:

@@ -116,25 +116,25 @@ def test_retention_keeps_what_it_says_and_the_next_backup_is_whole(world: World)
 
 
 def test_what_is_held_stays_until_it_is_released(world: World) -> None:
-    """By each label, or until its time is over, whatever retention says or somebody asks for."""
+    """For each reason, or until its time is over, whatever retention says or somebody asks for."""
     first = world.back_up()
-    held = world.ok("backup", "backup", "hold", str(first["epoch"]), "--label", "audit")
+    held = world.ok("backup", "backup", "hold", str(first["epoch"]), "--reason", "audit")
     assert held["holds"] == ["audit"]
-    world.ok("backup", "backup", "hold", first["id"], "--label", "audit")
-    world.ok("backup", "backup", "hold", first["id"], "--label", "legal", "--for", "90d")
+    world.ok("backup", "backup", "hold", first["id"], "--reason", "audit")
+    world.ok("backup", "backup", "hold", first["id"], "--reason", "legal, §7", "--for", "90d")
     others = [world.back_up()["id"] for _ in range(2)]
     assert collect(world)["expired"] == []
     shown = world.offline("backup", "show", first["id"]).value("backup")
-    assert shown["holds"] == ["audit", "legal"]
-    refused(world.cleancut("backup", "delete", first["id"], "--yes"), 4, "audit, legal")
-    refused(world.cleancut("backup", "release", first["id"], "--label", "nobody"), 3, "nobody")
-    refused(world.cleancut("backup", "hold", first["id"], "--label", "a/b"), 2, "label")
-    world.ok("backup", "backup", "release", first["id"], "--label", "audit")
+    assert shown["holds"] == ["audit", "legal, §7"]
+    refused(world.cleancut("backup", "delete", first["id"], "--yes"), 4, "audit; legal, ")
+    refused(world.cleancut("backup", "release", first["id"], "--reason", "a/b"), 3, "a/b")
+    refused(world.cleancut("backup", "hold", first["id"], "--reason", "a\nb"), 2, "reason")
+    world.ok("backup", "backup", "release", first["id"], "--reason", "audit")
     assert collect(world)["expired"] == []
-    world.ok("backup", "backup", "release", first["id"], "--label", "legal")
+    world.ok("backup", "backup", "release", first["id"], "--reason", "legal, §7")
     assert [one["id"] for one in collect(world)["expired"]] == [first["id"]]
     assert world.groups() == others[::-1]
-    refused(world.cleancut("backup", "hold", first["id"], "--label", "late"), 3, "deleted")
+    refused(world.cleancut("backup", "hold", first["id"], "--reason", "late"), 3, "deleted")
 
 
 def test_packs_that_are_hardly_needed_die_out(world: World) -> None:

@@ -16,7 +16,7 @@ from cleancut.core.restore.overwrite import OldData
 from cleancut.core.restore.plan import CollectionPlan
 from cleancut.core.restore.report import ReplacedCollection
 from cleancut.ports.coordination import Created, Put
-from cleancut.repository.holds import labels_of
+from cleancut.repository.holds import reasons_of
 from cleancut_coordinator.maintenance.expiry import put_tombstone
 from cleancut_coordinator.restore.drop_replaced import drop_replaced, remaining_replaced
 from cleancut_coordinator.restore.overwrite import delete_old
@@ -297,7 +297,7 @@ def test_an_overwrite_goes_on_after_its_deletion(attempt: Attempt) -> None:
                 assert await client.aliases() == {NAME: NEW, "live": NEW, "other": OLD}
         assert await attempt.clients[0].collections() == [OLD, NEW]
         assert await attempt.count(NEW) == POINTS
-        labels = await labels_of(attempt.store, attempt.context.paths, BACKUP, 0.0)
+        labels = await reasons_of(attempt.store, attempt.context.paths, BACKUP, 0.0)
         assert labels == ("overwrite-r-1",)
 
     attempt.run(body())

@@ -59,7 +59,7 @@ def test_names_come_from_the_coordinator() -> None:
         "backup show ": ["1", "latest"],
         "backup show la": ["latest"],
         "backup create -c bo": ["books"],
-        "backup release 1 --label ": ["TICKET-42"],
+        "backup release 1 --reason ": ["TICKET-42"],
         "schedule trigger ": ["nightly"],
         "restore watch ": ["rs-1"],
         "cluster forget-peer ": ["7"],

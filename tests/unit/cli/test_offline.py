@@ -257,6 +257,22 @@ def test_other_folders_in_a_store_are_no_clusters(
     assert run(["--store", shelf.url, "backup", "list", "-o", "name"]) == Exit.OK
 
 
+def test_values_for_agents_name_the_only_cluster_of_the_store(
+    shelf: Shelf, output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A coordinator in the environment is no matter."""
+    monkeypatch.setenv("CLEANCUT_COORDINATOR", "127.0.0.1:1")
+    shelf.publish(7)
+    verb = ["agent", "values", "--etcd", "etcd:2379", "--store-claim", "backups"]
+    assert run(["--store", shelf.url, *verb]) == Exit.OK
+    assert "--cluster=prod" in output.out()
+    assert output.err() == ""
+    (shelf.root / "staging").mkdir()
+    (shelf.root / "staging" / "format.json").write_text("{}")
+    assert run(["--store", shelf.url, *verb]) == Exit.USAGE
+    assert "prod, staging" in output.err()
+
+
 @pytest.mark.parametrize("verb", [["list"], ["show", "latest"], ["verify", "latest"]])
 def test_a_wrong_cluster_is_no_empty_table(shelf: Shelf, output: Output, verb: list[str]) -> None:
     """The answer names the clusters that there are."""

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from cleancut.cli.exit_codes import Exit
 from cleancut.cli.main import root, run
+from cleancut.cli.offline import store_and_cluster
 from cleancut.cli.options import backup_argument
 from cleancut.cli.settings import Settings, Verb, parse_duration, settings_of, usual_path
 from cleancut.core.primitives.errors import Invalid
@@ -105,14 +106,14 @@ def test_a_store_for_a_command_of_coordinators_is_refused() -> None:
 def test_a_store_is_read_alone_only_if_no_coordinator_is_named() -> None:
     store = ("--store", "file:///b", "--cluster", "main")
     assert settings(*store, "probe").offline
-    assert settings(*store, "probe").catalog() == ("file:///b", "main")
+    assert store_and_cluster(settings(*store, "probe")) == ("file:///b", "main")
     with pytest.raises(Invalid, match="two places"):
         settings(*store, "--coordinator", "a:1", "probe").offline
     assert not settings("probe").offline
     with pytest.raises(Invalid):
-        settings("--store", "file:///b", "probe").catalog()
+        store_and_cluster(settings("--cluster", "main", "probe"))
     with pytest.raises(Invalid):
-        settings("--store", "file:///b", "--cluster", "No Name", "probe").catalog()
+        store_and_cluster(settings("--store", "file:///b", "--cluster", "No Name", "probe"))
 
 
 @pytest.mark.parametrize(
@@ -206,7 +207,7 @@ def test_a_backup_is_named_by_its_number_with_or_without_the_sign() -> None:
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["backup", "hold", "1", "--label", "x", "--for", "0s"], "'0s' is too short"),
+        (["backup", "hold", "1", "--reason", "x", "--for", "0s"], "'0s' is too short"),
         (["token", "new", "--name", "a", "--role", "reader", "--expires", "0"], "too short"),
         (["token", "new", "--name", "a", "--role", "reader", "--expires", "99999d"], "too long"),
         (["backup", "show", "\udcff"], "not valid UTF-8"),

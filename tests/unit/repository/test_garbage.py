@@ -19,7 +19,7 @@ from cleancut.core.primitives.ids import Epoch, OperationId
 from cleancut.core.verification.damage import Level, VerificationRecord
 from cleancut.repository.catalog import find_group, publish_group, put_staged
 from cleancut.repository.garbage import ReferencedNames, read_holds, read_unknown
-from cleancut.repository.holds import drop_label, labels_of
+from cleancut.repository.holds import drop_reason, reasons_of
 from cleancut.repository.shards.dedup import lost_packs
 from cleancut.repository.shards.recipe_reader import load_recipe, missing_packs
 from cleancut.repository.verification_log import put_check, read_damage
@@ -109,8 +109,8 @@ def test_unreadable_records_stop_nothing_and_keep_what_they_may_keep(shelf: Shel
     assert living.is_live(PATHS.relative(hold))
     assert living.is_live(PATHS.relative(PATHS.import_begun("i-1")))
     assert asyncio.run(read_holds(store, PATHS, 1e12)) == ({PATHS.relative(hold)}, {held})
-    assert asyncio.run(labels_of(store, PATHS, held, 1e12)) == ("audit",)
-    asyncio.run(drop_label(store, PATHS, held, "audit"))
+    assert asyncio.run(reasons_of(store, PATHS, held, 1e12)) == ("audit",)
+    asyncio.run(drop_reason(store, PATHS, held, "audit"))
     assert asyncio.run(read_holds(store, PATHS, 1e12)) == (frozenset(), set())
     assert asyncio.run(read_unknown(store, PATHS)) == frozenset()
     store.objects[PATHS.garbage_list("000000000030-ab")] = BAD

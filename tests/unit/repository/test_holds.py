@@ -1,4 +1,4 @@
-"""Holds with a label: what is said to be held is held as long as was asked for."""
+"""Holds with a reason: what is said to be held is held as long as was asked for."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.codec import encode
-from cleancut.core.primitives.errors import NotFound
+from cleancut.core.primitives.errors import Invalid, NotFound
 from cleancut.core.primitives.ids import ClusterName, Epoch
-from cleancut.repository.holds import drop_label, labels_of, put_label
+from cleancut.repository.holds import drop_reason, put_reason, reasons_of
 from cleancut.testing.memory_store import MemoryStore
 from tests.support.groups import manifest, shard
 
@@ -29,14 +29,14 @@ class Watched(MemoryStore):
 
 
 def held(*spans: float) -> Watched:
-    """The store after one hold for each span, all by the same label."""
+    """The store after one hold for each span, all for the same reason."""
 
     async def body() -> Watched:
         store = Watched()
         group = manifest(1, (shard("books", 0), shard("books", 1)), operation="b-1")
         await store.put(PATHS.group(ONE), encode(group))
         for number, for_s in enumerate(spans):
-            await put_label(store, PATHS, ONE, "audit", now_s=0.0, for_s=for_s)
+            await put_reason(store, PATHS, ONE, "audit", now_s=0.0, for_s=for_s)
             if not number:
                 store.unheld = False  # what an earlier one may have left is deleted first
         return store
@@ -44,8 +44,8 @@ def held(*spans: float) -> Watched:
     return asyncio.run(body())
 
 
-def labels(store: MemoryStore, now_s: float) -> tuple[str, ...]:
-    return asyncio.run(labels_of(store, PATHS, ONE, now_s))
+def reasons(store: MemoryStore, now_s: float) -> tuple[str, ...]:
+    return asyncio.run(reasons_of(store, PATHS, ONE, now_s))
 
 
 @pytest.mark.parametrize(
@@ -56,19 +56,31 @@ def test_a_hold_lasts_as_long_as_the_longest_that_was_asked_for(
     spans: tuple[float, ...], until_s: float
 ) -> None:
     store = held(*(span * DAY_S for span in spans))
-    assert labels(store, (until_s - 1) * DAY_S) == ("audit",)
+    assert reasons(store, (until_s - 1) * DAY_S) == ("audit",)
     assert not store.unheld
     if until_s == 365:
-        assert labels(store, (until_s + 3) * DAY_S) == ()
+        assert reasons(store, (until_s + 3) * DAY_S) == ()
 
 
 def test_a_label_is_released_at_once_after_an_extension_that_was_killed() -> None:
     store = held(7 * DAY_S)
     (path,) = [one for one in store.objects if "label." in one]
-    store.objects[path.replace("audit", "audit_")] = store.objects.pop(path)
-    assert labels(store, 0.0) == ("audit",)
-    asyncio.run(put_label(store, PATHS, ONE, "audit", now_s=0.0, for_s=8 * DAY_S))
-    asyncio.run(drop_label(store, PATHS, ONE, "audit"))
-    assert labels(store, 0.0) == ()
+    store.objects[path.replace("audit", "audit+")] = store.objects.pop(path)
+    assert reasons(store, 0.0) == ("audit",)
+    asyncio.run(put_reason(store, PATHS, ONE, "audit", now_s=0.0, for_s=8 * DAY_S))
+    asyncio.run(drop_reason(store, PATHS, ONE, "audit"))
+    assert reasons(store, 0.0) == ()
     with pytest.raises(NotFound):
-        asyncio.run(drop_label(store, PATHS, ONE, "audit"))
+        asyncio.run(drop_reason(store, PATHS, ONE, "audit"))
+
+
+def test_any_line_of_text_is_a_reason() -> None:
+    store = MemoryStore()
+    store.objects[PATHS.group(ONE)] = b""
+    for reason in ("Größe/2026: §7 +", "..", "a_"):
+        asyncio.run(put_reason(store, PATHS, ONE, reason, now_s=0.0, for_s=0.0))
+        assert reasons(store, 1.0) == (reason,)
+        asyncio.run(drop_reason(store, PATHS, ONE, reason))
+    for reason in ("", " ", "two\nlines", "\u202etxt", "x" * 181):
+        with pytest.raises(Invalid, match="reason"):
+            asyncio.run(put_reason(store, PATHS, ONE, reason, now_s=0.0, for_s=0.0))

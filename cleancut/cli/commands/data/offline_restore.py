@@ -40,8 +40,10 @@ class OfflineStart:
         from msgspec.structs import replace
 
         from cleancut.api.operations import is_over
+        from cleancut.cli.offline import store_and_cluster
 
-        url, cluster = self.settings.catalog()
+        self.settings.needs_both = True
+        url, cluster = store_and_cluster(self.settings)
         self.settings.flags.discard("store")  # from here on a coordinator is asked
         from cleancut.data.resharding import EPOCH, copy_name
 

@@ -21,7 +21,7 @@ from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.etcd_records import Owner
 from cleancut.ports.coordination import Put
 from cleancut.repository.catalog import list_epochs
-from cleancut.repository.holds import put_label
+from cleancut.repository.holds import put_reason
 from cleancut.runtime.log import configure_logging
 from cleancut.store.open import open_store
 from cleancut.testing.memory_etcd import MemoryEtcd
@@ -148,7 +148,7 @@ def test_held_backups_of_a_copy_stay(shelf: Shelf) -> None:
     for epoch in (8, 9, 10, 11):
         shelf.add(epoch)
     shelf.copy(NEW)
-    label = put_label(shelf.target, PATHS, Epoch(5), "audit", now_s=CLOCK.wall_s(), for_s=0)
+    label = put_reason(shelf.target, PATHS, Epoch(5), "audit", now_s=CLOCK.wall_s(), for_s=0)
     asyncio.run(label)
     site = Site(shelf, Retention(keep_last=5))
     site.collect()
