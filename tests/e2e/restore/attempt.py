@@ -143,7 +143,7 @@ class Attempt:
             epoch=BACKUP,
             operation=OperationId("b-1"),
             created_by="test",
-            cut_at="",
+            cut_at="2026-01-01T00:00:00.000Z",
             skew_ms=1,
             collections=(entry,),
             shards=tuple(shards),
