@@ -12,6 +12,7 @@ from simulation.mutants_regressions import REGRESSION_MUTANTS
 from simulation.mutants_reshard import RESHARD_MUTANTS
 from simulation.mutants_restore import RESTORE_MUTANTS
 from simulation.mutants_standstill import STANDSTILL_MUTANTS
+from simulation.mutants_undelete import UNDELETE_MUTANTS
 from simulation.mutants_unkind import UNKIND_MUTANTS
 from simulation.mutants_upkeep import UPKEEP_MUTANTS
 from simulation.mutation import find
@@ -21,6 +22,7 @@ MUTANTS = {
     **STANDSTILL_MUTANTS,
     **RESTORE_MUTANTS,
     **RESHARD_MUTANTS,
+    **UNDELETE_MUTANTS,
     **UPKEEP_MUTANTS,
     **REGRESSION_MUTANTS,
     **UNKIND_MUTANTS,

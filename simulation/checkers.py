@@ -18,6 +18,7 @@ from cleancut.core.protocol.states import CLOSED, FINAL_STATES, OperationKind, P
 from cleancut.core.rebalance.phases import TRANSITIONS as REBALANCE_TRANSITIONS
 from cleancut.core.reshard.phases import TRANSITIONS as RESHARD_TRANSITIONS
 from cleancut.core.restore.phases import TRANSITIONS as RESTORE_TRANSITIONS
+from cleancut.core.undelete.phases import TRANSITIONS as UNDELETE_TRANSITIONS
 from cleancut.ports.coordination import Put
 from simulation.checkers_archive import ARCHIVE_CHECKERS
 from simulation.checkers_fence import FENCE_CHECKERS
@@ -28,6 +29,7 @@ from simulation.checkers_restore import RESTORE_CHECKERS
 from simulation.checkers_seed import SEED_CHECKERS
 from simulation.checkers_store import STORE_CHECKERS
 from simulation.checkers_turning import TURNING_CHECKERS
+from simulation.checkers_undelete import UNDELETE_CHECKERS
 from simulation.checkers_unkind import UNKIND_CHECKERS
 from simulation.checkers_users import USER_CHECKERS
 from simulation.outcome import Checker, Outcome
@@ -41,6 +43,7 @@ _TABLES = {
     OperationKind.RESTORE: RESTORE_TRANSITIONS,
     OperationKind.REBALANCE: REBALANCE_TRANSITIONS,
     OperationKind.RESHARD: RESHARD_TRANSITIONS,
+    OperationKind.UNDELETE: UNDELETE_TRANSITIONS,
 }
 VOTED = (Phase.PREPARE, Phase.CUT, Phase.SEAL, Phase.UPLOAD)
 
@@ -269,6 +272,7 @@ ALL: tuple[Checker, ...] = (
     *SEED_CHECKERS,
     *REBALANCE_CHECKERS,
     *RESHARD_CHECKERS,
+    *UNDELETE_CHECKERS,
     *STORE_CHECKERS,
     *USER_CHECKERS,
     *TURNING_CHECKERS,

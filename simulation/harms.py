@@ -50,6 +50,7 @@ _PHASES = {
         Phase.ROLLBACK,
     ),
     OperationKind.SEED: (Phase.PREPARE, Phase.UPLOAD),
+    OperationKind.UNDELETE: (Phase.PREPARE, Phase.APPLY, Phase.COUNT),
 }
 
 

@@ -269,7 +269,7 @@ RESTORE_MUTANTS = {
         ("never_half",),
         (Patch(Recovery, "_recover", recover_trusting),),
         {"situation": "lost_recoveries"},
-        first=5384,
+        first=6068,
     ),
     "hasty": Mutant(
         "a RECOVER vote comes after the recoveries",

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cleancut.api.rebalances import RebalanceOptions
 from cleancut.api.reshards import ReshardOptions
 from cleancut.api.restores import RestoreOptions
+from cleancut.api.undeletes import UndeleteOptions
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 from cleancut.core.protocol.states import OperationKind
 from simulation.prehistory import FIRST
 from simulation.replica import POINTED
 from simulation.shards import Place
+from simulation.undeleting import ids_of
 from simulation.users import Asked, HasId
 
 if TYPE_CHECKING:
@@ -51,6 +54,8 @@ class Wishes:
             self._rebalance()
         if plan.reshards:
             self._reshard()
+        if plan.undeletes:
+            self._undelete()
         if plan.garbage:
             self._collect_garbage()
         self._write()
@@ -155,6 +160,33 @@ class Wishes:
             at_s = self._rng.random() * 5.0
             self._submit(f"reshard-{number}", OperationKind.RESHARD, at_s, call)
 
+    def _undelete(self) -> None:
+        """Points of the group from before, while clients write some of them themselves."""
+        scenario, chance = self._scenario, self._rng
+        undeletes, found = scenario.pulls.undeletes, scenario.first.collections[0]
+        into = chance.choice(sorted(scenario.qdrant.collections))
+        undeletes.fill(into, found.shard_ids, chance)
+        for number in range(chance.choice((1, 1, 2))):
+            options = UndeleteOptions(
+                backup_id=str(FIRST),
+                collection=found.name,
+                into=into,
+                points_per_s=chance.choice((0, 40)),
+            )
+
+            async def call(api: Any, asked: str, options: UndeleteOptions = options) -> HasId:
+                shown: HasId = await api.undeletes.start_undelete(
+                    options, request_id=asked, plan_digest=""
+                )
+                return shown
+
+            at_s = chance.random() * 5.0
+            self._submit(f"undelete-{number}", OperationKind.UNDELETE, at_s, call)
+        for _ in range(200):
+            point = chance.choice(ids_of(chance.choice(found.shard_ids)))
+            write = partial(undeletes.write, into, point)
+            scenario.world.after(chance.choice(self.times_s) + chance.random() * 3.0, write)
+
     def _upset(self) -> None:
         """Some replicas lie where they had better not be."""
         qdrant = self._scenario.qdrant
@@ -222,6 +254,8 @@ async def cancel(api: Any, asked: Asked) -> object:
             return await api.restores.cancel_restore(asked.answered)
         case OperationKind.REBALANCE:
             return await api.rebalances.cancel_rebalance(asked.answered)
+        case OperationKind.UNDELETE:
+            return await api.undeletes.cancel_undelete(asked.answered)
         case OperationKind.RESHARD:
             return await api.reshards.cancel_reshard(asked.answered)
         case _:

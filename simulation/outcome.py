@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from cleancut.core.format.manifest import Manifest
 from cleancut.core.primitives.codec import decode
@@ -15,6 +15,7 @@ from simulation.programs import Config
 from simulation.qdrant import SimQdrant
 from simulation.resharding import SimReshardings
 from simulation.trace import Moment
+from simulation.undeleting import SimUndeletes
 from simulation.users import Asked
 
 
@@ -22,15 +23,17 @@ from simulation.users import Asked
 class Outcome:
     """`asked`: what users asked for; `config`: what the coordinators were configured with.
     `archived`: None, if nothing is archived. `diverged`: replicas held different points from the
-    beginning."""
+    beginning. `first_shards`: of the group from before, by collection."""
 
     shared: Surroundings
     qdrant: SimQdrant
     asked: Sequence[Asked]
     config: Config
     reshardings: SimReshardings
+    undeletes: SimUndeletes
     archived: Archived | None = None
     diverged: bool = False
+    first_shards: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     def ctls(self) -> list[tuple[float, Ctl]]:
         return [(at_s, decode(Ctl, kv.value, kv.key)) for at_s, kv in self.shared.trace.ctls]

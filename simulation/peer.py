@@ -44,6 +44,7 @@ from simulation.qdrant import SimQdrant
 from simulation.replica import SimCollection, SimReplica
 from simulation.shards import Peer, Place
 from simulation.streams import cut_shard
+from simulation.undeleting import SimPoints
 from simulation.weighing import weigh
 from simulation.world import Process
 
@@ -67,6 +68,7 @@ class SimPeer(LocalPoints):
         self._qdrant: SimQdrant = pulls.qdrant
         self.id = peer
         self.resharding = SimReshardingCalls(self, pulls.reshardings)
+        self.points = SimPoints(self, pulls.undeletes)
         self.url = f"http://peer-{peer}"
 
     @property

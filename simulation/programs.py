@@ -27,6 +27,7 @@ from cleancut_coordinator.process import CoordinatorProcess, serve_coordinator
 from simulation.network import SimEtcd, SimStore, Surroundings
 from simulation.peer import SimPeer
 from simulation.pulling import Pulls
+from simulation.undeleting import open_shard
 from simulation.wal import SimWalStorage
 from simulation.world import Process
 
@@ -103,6 +104,8 @@ class SimAgent:
             token_hex=shared.world.token_hex,
             free_disk_bytes=_free,
             wal=SimWalStorage(pulls.qdrant, home.peer) if home.sees_storage else None,
+            engine="",
+            open_shard=open_shard,
         )
         tars = TarServer(store, shared.paths)
         pulls.servers[loopback] = (self.process, tars)

@@ -22,6 +22,7 @@ from simulation.qdrant import SimQdrant
 from simulation.replica import SimReplica
 from simulation.resharding import SimReshardings
 from simulation.shards import Peer, Place
+from simulation.undeleting import SimUndeletes
 from simulation.wal import replay
 from simulation.world import Process
 
@@ -60,6 +61,7 @@ class Pulls:
     servers: dict[str, tuple[Process, TarServer]] = field(default_factory=dict)
     running: list[Pull] = field(default_factory=list)
     reshardings: SimReshardings = field(init=False)
+    undeletes: SimUndeletes = field(default_factory=SimUndeletes)
 
     def __post_init__(self) -> None:
         self.reshardings = SimReshardings(self.qdrant)

@@ -42,6 +42,7 @@ from simulation.situations import Situations, choose
 from simulation.strangers import Strangers
 from simulation.trace import Copy, Looked
 from simulation.turning import Turning
+from simulation.undeleting import is_undeleted
 from simulation.unkindness import ALTERS_SHARDS, Unkindness, choose_kind, wrong_clocks
 from simulation.users import Users
 from simulation.wal import note_rolled
@@ -80,6 +81,7 @@ class Plan:
     reshards: bool
     diverged: bool
     overwrites: bool
+    undeletes: bool
     situation: str
 
     @classmethod
@@ -103,9 +105,12 @@ class Plan:
             reshards=random.Random(f"rings {seed}").random() < RESHARD_SHARE,
             diverged=random.Random(f"differs {seed}").random() < DIVERGED_SHARE,
             overwrites=seed % 2 == 0 and is_overwritten(seed),
+            undeletes=is_undeleted(seed),
             situation="",
         )
         situation = choose(chance, restores=plan.restores, garbage=plan.garbage)
+        able = plan.restores and not (plan.turned or plan.unkind or plan.overwrites)
+        plan = replace(plan, undeletes=plan.undeletes and able)
         if plan.turned or (plan.logs and plan.unkind in ALTERS_SHARDS):
             plan = replace(plan, unkind="")
         plan = replace(plan, archive=plan.logs and plan.archive).with_reshards()
@@ -262,8 +267,10 @@ class Scenario:
             self.users.asked,
             self.config,
             self.pulls.reshardings,
+            self.pulls.undeletes,
             archived=archived,
             diverged=self.plan.diverged,
+            first_shards=self._first_shards(),
         )
         manifests = outcome.manifests().values()
         note_rolled(self.shared, [shard for one in manifests for shard in one.shards])
@@ -286,6 +293,11 @@ class Scenario:
             digest=trace.digest(),
             ends=dict(sorted(ends.items())),
         )
+
+    def _first_shards(self) -> dict[str, tuple[int, ...]]:
+        if not self.plan.restores:
+            return {}
+        return {one.name: one.shard_ids for one in self.first.collections}
 
     def operations(self) -> list[Operation]:
         listing = self.shared.model.list(self.shared.keys.operations)

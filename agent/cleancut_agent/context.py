@@ -11,6 +11,7 @@ from pathlib import Path
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.ids import AgentName
 from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.data.shard_runner import OpenShard, run_shard
 from cleancut.ports.clock import Clock
 from cleancut.ports.coordination import Coordination
 from cleancut.ports.store import Store
@@ -36,7 +37,7 @@ class AgentContext:
     `token_hex`: a random string of N bytes. `free_disk_bytes`: free bytes of the disk that holds a
     directory. `store_bound_s`: of a small call to the store. `stores`: names of further stores that
     backups can be restored from. `engine`: why shards of a backup cannot be opened in this process,
-    as in its session.
+    as in its session; `open_shard`: opens one.
     """
 
     name: AgentName
@@ -57,4 +58,5 @@ class AgentContext:
     store_bound_s: float = 15.0
     stores: tuple[str, ...] = ()
     engine: str | None = None
+    open_shard: OpenShard = run_shard
     skipped: SkippedRecords = field(default_factory=SkippedRecords)

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -23,6 +24,21 @@ from cleancut.repository.shards.captured_tar import read_captured
 _LINE_BYTES = 64 << 20
 _NEEDED = 3
 """Scratch that a shard takes, in sizes of its tar: the tar, then unpacked, and what is written."""
+
+
+class OpenShard(Protocol):
+    """What opens a shard and does a job on it: `run_shard`, in a process of its own."""
+
+    async def __call__(
+        self,
+        store: Store,
+        paths: Paths,
+        shard: ShardEntry,
+        job: ShardJob,
+        /,
+        *,
+        progress: Callable[[int], None],
+    ) -> Line: ...
 
 
 def make_scratch(parent: Path | None) -> tempfile.TemporaryDirectory[str]:

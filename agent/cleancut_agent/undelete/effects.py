@@ -21,7 +21,6 @@ from cleancut.core.undelete.phases import PutBack, Settle, UndeleteDraft
 from cleancut.core.undelete.plan import SCRATCH
 from cleancut.data.filters import check_filter
 from cleancut.data.job import ShardJob
-from cleancut.data.shard_runner import run_shard
 from cleancut.repository.catalog import get_checked, load_group
 from cleancut_agent.context import AgentContext
 from cleancut_agent.local_peer import observe_names
@@ -75,7 +74,8 @@ class AgentUndeleteEffects:
             filter=parse_filter(request.filter) if request.filter else None,
             shard_keys=request.shard_keys,
         )
-        check_filter(selection)
+        if selection.filter is not None:
+            check_filter(selection)
         manifest = await load_group(context.store, context.paths, request.backup)
         columns = vector_columns(manifest.collection(request.collection).info)
         parts = {
@@ -110,13 +110,13 @@ class AgentUndeleteEffects:
                 expected=shard.count,
             )
             context = self._context
-            line = await run_shard(
+            line = await context.open_shard(
                 context.store, context.paths, shard, job, progress=lambda _points: None
             )
             for part in line.parts or ():
                 await self._apply(run, Path(part.path))
         finally:
-            await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+            shutil.rmtree(scratch, ignore_errors=True)
 
     async def _apply(self, run: ShardRun, path: Path) -> None:
         with path.open("rb") as file:

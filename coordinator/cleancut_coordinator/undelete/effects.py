@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from msgspec.structs import replace
 
 from cleancut.core.format.manifest import Manifest
@@ -35,7 +33,6 @@ from cleancut.core.undelete.plan import (
     shares,
     with_agents,
 )
-from cleancut.qdrant.client import Qdrant
 from cleancut.repository.catalog import get_checked, load_group, put_staged
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
@@ -105,13 +102,13 @@ class UndeleteEffects:
         found = []
         into = request.into
         try:
-            target = await ask_any(self._context.peers, partial(Qdrant.collection, name=into))
+            target = await ask_any(self._context.peers, lambda peer: peer.collection(into))
         except NotFound as error:
             raise NotFound(
                 f"there is no live collection {into!r}",
                 "`cleancut restore start` restores a whole collection",
             ) from error
-        placement = await ask_any(self._context.peers, partial(Qdrant.placement, name=into))
+        placement = await ask_any(self._context.peers, lambda peer: peer.placement(into))
         there = [key for key, _ in placement.shard_keys()]
         chosen = opened_shards(manifest, request.collection, selection_of(request))
         keys = [shard.shard_key for shard, _ in chosen if shard.shard_key is not None]
