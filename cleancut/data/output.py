@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from cleancut.core.primitives.errors import Refused, Unavailable
+from cleancut.core.primitives.errors import CleancutError, Refused
 
 STDOUT = Path("-")
 
@@ -57,16 +57,16 @@ def unwritable(target: Path, error: OSError) -> Refused:
 
 @contextmanager
 def writes_stdout() -> Iterator[BinaryIO]:
-    """Stdout as a file of bytes. Raises: Unavailable, if it is closed or cannot be written."""
+    """Stdout as a file of bytes. Raises: CleancutError, if it is closed or cannot be written."""
     if sys.stdout is None:
-        raise Unavailable("stdout is closed", "redirect stdout to a file")
+        raise CleancutError("stdout is closed", "redirect stdout to a file")
     try:
         yield sys.stdout.buffer
     except OSError as error:
         null = os.open(os.devnull, os.O_WRONLY)  # for the last flush of the interpreter
         os.dup2(null, sys.stdout.fileno())
         os.close(null)
-        raise Unavailable(
+        raise CleancutError(
             f"cannot write to stdout: {error.strerror or error}; what was written is not complete",
             "its reader has ended, or its disk is full; run the command again",
         ) from error

@@ -31,7 +31,6 @@ from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
 from cleancut.core.primitives.errors import CleancutError, Refused
 from cleancut.core.primitives.ids import OperationId
 from cleancut.core.protocol.states import State
-from cleancut.core.restore.overwrite import hold_label
 
 if TYPE_CHECKING:
     from cleancut.api.restores import Restore, RestoreOptions, RestorePlan
@@ -300,6 +299,8 @@ def finish(context: click.Context, /, restore_id: str, yes: bool) -> None:
     else:
         what = f"backup {old.backup_epoch}, the old data of {old.collection}"
         confirm(f"end the hold on {what}", yes=yes)
+        from cleancut.core.restore.overwrite import hold_label
+
         label = hold_label(OperationId(known.id))
         ask(settings, lambda client: client.release_backup(old.backup_id, label))
         say(f"backup {old.backup_epoch} is kept as long as retention says, like any other")

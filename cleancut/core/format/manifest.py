@@ -17,7 +17,7 @@ from cleancut.core.format.story import BackupStory
 from cleancut.core.primitives.codec import Record, decode
 from cleancut.core.primitives.errors import Corrupt, Invalid, NotFound, Refused
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, ShardId
-from cleancut.core.primitives.timestamps import Time
+from cleancut.core.primitives.record_times import Time
 from cleancut.core.protocol.documents import Canary, Question
 from cleancut.core.protocol.etcd_records import Reading, SickCollection, Standstill
 from cleancut.core.protocol.evidence import (

@@ -16,7 +16,8 @@ from msgspec.structs import replace
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.errors import Corrupt
 from cleancut.core.primitives.ids import Epoch, OperationId, numbered
-from cleancut.core.primitives.timestamps import Time, parse_time
+from cleancut.core.primitives.record_times import Time
+from cleancut.core.primitives.timestamps import parse_time
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.trace import Trace
 

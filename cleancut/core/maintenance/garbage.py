@@ -16,7 +16,8 @@ from typing import NamedTuple
 from cleancut.core.format.paths import ObjectKind, parse_path
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, Sha256, ShardId
-from cleancut.core.primitives.timestamps import MaybeTime, Time, parse_time
+from cleancut.core.primitives.record_times import MaybeTime, Time
+from cleancut.core.primitives.timestamps import parse_time
 
 GRACE_S = 24 * 3600.0
 """For unknown readers of the store; nothing else needs it."""

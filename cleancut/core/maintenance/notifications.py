@@ -18,7 +18,8 @@ from cleancut.core.maintenance.schedule import Do, ScheduleState
 from cleancut.core.primitives.codec import Record, decode
 from cleancut.core.primitives.errors import Corrupt
 from cleancut.core.primitives.ids import Epoch, OperationId
-from cleancut.core.primitives.timestamps import Time, format_time, parse_time
+from cleancut.core.primitives.record_times import Time
+from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.requests import BackupRequest, RestoreRequest
 from cleancut.core.protocol.states import FINAL_STATES, SUCCEEDED, OperationKind, State

@@ -26,7 +26,8 @@ from cleancut.core.primitives.durations import format_duration
 from cleancut.core.primitives.errors import Invalid
 from cleancut.core.primitives.ids import ClusterName, OperationId, check_collection_name, parse_name
 from cleancut.core.primitives.labels import check_labels
-from cleancut.core.primitives.timestamps import Time, format_time, parse_time
+from cleancut.core.primitives.record_times import Time
+from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.fence import check_fence
 from cleancut.core.protocol.requests import BackupRequest, check_attempts, check_selection
 

@@ -18,7 +18,7 @@ from cleancut.core.primitives.ids import (
     Sha256,
     ShardId,
 )
-from cleancut.core.primitives.timestamps import Time
+from cleancut.core.primitives.record_times import Time
 from cleancut.core.protocol.moment import ShardMoment
 from cleancut.core.protocol.requests import Selection
 from cleancut.core.protocol.states import OperationKind, Phase, State

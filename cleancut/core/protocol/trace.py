@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import AgentName, Epoch
-from cleancut.core.primitives.timestamps import Time, format_time, parse_time
+from cleancut.core.primitives.record_times import Time
+from cleancut.core.primitives.timestamps import format_time, parse_time
 
 if TYPE_CHECKING:
     from cleancut.core.protocol.etcd_records import Failure, Vote

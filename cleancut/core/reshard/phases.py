@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from cleancut.core.primitives.codec import Record, decode
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId
-from cleancut.core.primitives.timestamps import Time
+from cleancut.core.primitives.record_times import Time
 from cleancut.core.protocol.effect_requests import Probe
 from cleancut.core.protocol.etcd_records import Failure, Operation, ShardTask
 from cleancut.core.protocol.requests import ReshardRequest

@@ -14,7 +14,7 @@ from cleancut import __version__
 from cleancut.core.format.manifest import Manifest
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import Epoch
-from cleancut.core.primitives.timestamps import Time
+from cleancut.core.primitives.record_times import Time
 
 VERIFY, DRILL = "verify", "drill"
 
