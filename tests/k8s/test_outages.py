@@ -96,7 +96,7 @@ def test_an_unknown_flag_of_an_agent_that_stays(installed: World) -> None:
 def test_an_agents_pod_is_deleted_in_an_upload(installed: World) -> None:
     """The epoch is given up, the pod waited for, and the next attempt is committed."""
     installed.whole()
-    installed.cleancut("cluster", "settings", "--upload-rate", "40KiB")
+    installed.cleancut("cluster", "settings", "--upload-rate", "64KiB")
     try:
         create = ("-o", "name", "backup", "create", "--full", "--no-wait")
         number = installed.cleancut(*create).strip()
