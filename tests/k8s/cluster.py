@@ -163,11 +163,9 @@ def _network() -> None:
 
 
 def _controllers() -> list[Path]:
-    """Where groups are made: one folder for each controller of version 1, one of version 2."""
-    lines = Path("/proc/self/mounts").read_text().splitlines()
-    mounted = [line.split() for line in lines]
-    first = [Path(parts[1]) for parts in mounted if parts[2] == "cgroup"]
-    return first or [Path(parts[1]) for parts in mounted if parts[2] == "cgroup2"]
+    """Where groups are made: a folder for each hierarchy of version 1, and that of version 2."""
+    mounted = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    return [Path(parts[1]) for parts in mounted if parts[2] in {"cgroup", "cgroup2"}]
 
 
 def _control_groups() -> None:
