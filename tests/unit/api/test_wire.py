@@ -70,6 +70,7 @@ PAIRS: list[tuple[type[api_values.ApiValue], Any]] = [
     (restores.ShardNumber, restore_pb2.ShardNumber),
     (restores.PlannedReshard, restore_pb2.PlannedReshard),
     (restores.KeptCollection, restore_pb2.KeptCollection),
+    (restores.OverwrittenCollection, restore_pb2.OverwrittenCollection),
     (restores.PlannedCollection, restore_pb2.PlannedCollection),
     (restores.PlannedPeer, restore_pb2.PlannedPeer),
     (restores.MomentOptions, restore_pb2.MomentOptions),
