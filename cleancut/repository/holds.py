@@ -58,22 +58,26 @@ async def put_reason(
 
 
 async def drop_reason(store: Store, paths: Paths, epoch: Epoch, reason: str) -> None:
-    """It is not held for this reason any more. Raises: Invalid; NotFound, if it was not."""
-    path = paths.hold(epoch, _who(reason))
-    if await store.stat(path) is None:
+    """It is not held for this reason any more. Raises: Invalid; NotFound, if it was not.
+
+    However the name is spelled: dots of what were labels once are not encoded.
+    """
+    _who(reason)
+    listed = [info.path async for info in store.list(paths.holds_of(epoch))]
+    mine = [path for path in listed if _reason_of(paths.parse(path).name) == reason]
+    if not mine:
         raise NotFound(
             f"backup #{epoch} is not held for {reason!r}", f"see `cleancut backup show {epoch}`"
         )
-    await store.delete(path)
-    await store.delete(paths.hold(epoch, OperationId(_who(reason) + _MEANWHILE)))
+    for path in mine:
+        await store.delete(path)
 
 
 async def reasons_of(store: Store, paths: Paths, epoch: Epoch, now_s: float) -> tuple[str, ...]:
     """For which reasons a group is held now, sorted."""
     held, _ = await read_holds(store, paths, now_s, epoch)
-    whos = {parse_path(path).name.removesuffix(_MEANWHILE) for path in held}
-    names = (who.removeprefix(_PREFIX) for who in whos if who.startswith(_PREFIX))
-    return tuple(sorted(map(decode_segment, names)))
+    reasons = {_reason_of(parse_path(path).name) for path in held}
+    return tuple(sorted(reason for reason in reasons if reason is not None))
 
 
 async def reason_expiry(store: Store, paths: Paths, epoch: Epoch, reason: str) -> str:
@@ -94,6 +98,13 @@ async def _ends_earlier(store: Store, path: str, hold: Hold) -> bool:
     except Corrupt:
         return False
     return bool(known.expires_at) and (not hold.expires_at or known.expires_at < hold.expires_at)
+
+
+def _reason_of(who: str) -> str | None:
+    """None of a hold without a reason, such as a restore's."""
+    if not who.startswith(_PREFIX):
+        return None
+    return decode_segment(who.removeprefix(_PREFIX).removesuffix(_MEANWHILE))
 
 
 def _who(reason: str) -> OperationId:

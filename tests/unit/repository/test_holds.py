@@ -7,9 +7,11 @@ import asyncio
 import pytest
 
 from cleancut.core.format.paths import Paths
+from cleancut.core.maintenance.garbage import Hold
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import Invalid, NotFound
-from cleancut.core.primitives.ids import ClusterName, Epoch
+from cleancut.core.primitives.ids import ClusterName, Epoch, OperationId
+from cleancut.core.primitives.timestamps import format_time
 from cleancut.repository.holds import drop_reason, put_reason, reasons_of
 from cleancut.testing.memory_store import MemoryStore
 from tests.support.groups import manifest, shard
@@ -84,3 +86,13 @@ def test_any_line_of_text_is_a_reason() -> None:
     for reason in ("", " ", "two\nlines", "\u202etxt", "x" * 181):
         with pytest.raises(Invalid, match="reason"):
             asyncio.run(put_reason(store, PATHS, ONE, reason, now_s=0.0, for_s=0.0))
+
+
+def test_a_hold_by_a_label_with_dots_is_released() -> None:
+    """Versions before 2026-11-30 did not encode them."""
+    store = held()
+    hold = Hold(operation=OperationId("label.a.b"), created_at=format_time(0.0), expires_at="")
+    store.objects[PATHS.hold(ONE, hold.operation)] = encode(hold)
+    assert reasons(store, 1.0) == ("a.b",)
+    asyncio.run(drop_reason(store, PATHS, ONE, "a.b"))
+    assert reasons(store, 1.0) == ()
