@@ -76,8 +76,13 @@ class KubeApi:
         return {one["name"] for one in found["resources"]}
 
     async def set_status(self, seen: Seen, fields: Fields) -> Seen:
-        """The object with these fields of its status changed. Raises: NotFound, once it is gone."""
-        return await self._patch(seen, "/status", {"status": fields})
+        """The object with these fields of its status changed.
+
+        Raises: NotFound, once it is gone; Fenced, if it is not as `seen` any more, such as another
+            one of its name.
+        """
+        metadata = {"resourceVersion": seen.version}
+        return await self._patch(seen, "/status", {"metadata": metadata, "status": fields})
 
     async def set_finalizers(self, seen: Seen, finalizers: tuple[str, ...]) -> Seen:
         """The object with these finalizers. Raises: Fenced, if it is not as `seen` any more."""

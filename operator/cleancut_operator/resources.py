@@ -28,7 +28,7 @@ class Kind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Seen:
     """One object as the API server last gave it. `is_leaving`: it was deleted, and finalizers hold
-    it. `version`: the API server's, which a change of finalizers has to be of."""
+    it. `version`: the API server's, which each change has to be of."""
 
     kind: Kind
     namespace: str

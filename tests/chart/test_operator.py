@@ -4,21 +4,25 @@ and agents on the stand-in. Skipped where there is no API server."""
 from __future__ import annotations
 
 import asyncio
+import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cleancut.core.primitives.errors import Fenced
 from cleancut_devcluster.demo.data import COLLECTION
 from cleancut_devcluster.launch.free_ports import free_ports
 from cleancut_devcluster.launch.process import Child, start_child, wait_logged
 from cleancut_devcluster.launch.setup import Secured
-from cleancut_operator.resources import FINALIZER, GROUP, VERSION, Kind
+from cleancut_operator.kube import KubeApi
+from cleancut_operator.resources import FINALIZER, GROUP, VERSION, Kind, seen_of
 from tests.chart.rendering import CHART, NAMESPACE, ROOT, Object, rendered
 from tests.e2e.world import Launcher, World
 from tests.support.kube_server import NO_SERVER, Answer, KubeServer, kube_apiserver
@@ -45,6 +49,23 @@ def kube() -> Iterator[KubeServer]:
         for kind in Kind:
             until(partial(is_served, server, kind), SERVED_S)
         yield server
+
+
+@dataclass
+class Login:
+    """The operator's, as kopf gives it."""
+
+    kube: KubeServer
+
+    @property
+    def server(self) -> str:
+        return self.kube.url
+
+    def as_ssl_context(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self.kube.folder / "ca.pem"))
+
+    def as_http_headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {TOKEN}"}
 
 
 def is_served(server: KubeServer, kind: Kind) -> bool:
@@ -80,6 +101,24 @@ def at(kind: str, name: str) -> str:
 
 def edit(kube: KubeServer, kind: str, name: str, **spec: Any) -> Answer:
     return kube.call("PATCH", at(kind, name), {"spec": spec})
+
+
+def test_a_status_is_never_written_into_another_object_of_the_name(kube: KubeServer) -> None:
+    assert create(kube, "CleancutBackup", "again", {}).status == 201
+    path = at("CleancutBackup", "again")
+    first = seen_of(Kind.BACKUP, kube.call("GET", path).body)
+    assert kube.call("DELETE", path).status == 200
+    assert create(kube, "CleancutBackup", "again", {}).status == 201
+
+    async def body() -> None:
+        async with KubeApi(partial(Login, kube)) as api:
+            with pytest.raises(Fenced):
+                await api.set_status(first, {"state": "ok"})
+            second = seen_of(Kind.BACKUP, kube.call("GET", path).body)
+            assert (await api.set_status(second, {"state": "pending"})).uid == second.uid
+
+    asyncio.run(body())
+    assert kube.call("DELETE", path).status == 200
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
 """Objects of Kubernetes in memory, with what the operator relies on: merge patches of a status,
-versions that a change of finalizers has to be of, and a deletion that waits for finalizers."""
+versions that a change has to be of, and a deletion that waits for finalizers."""
 
 from __future__ import annotations
 
@@ -36,22 +36,23 @@ def merged(old: Fields, patch: Fields) -> dict[str, Any]:
 
 @dataclass
 class MemoryKube:
-    """One object. `writes`: how often its status was changed."""
+    """One object. `writes`: how often its status was changed; `refused`: changes of another one."""
 
     now: Seen
     gone: bool = False
     writes: int = 0
+    refused: int = 0
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def set_status(self, seen: Seen, fields: Fields) -> Seen:
         if self.gone:
             raise NotFound(f"{seen.path} is gone")
+        await self._check_version(seen)
         self.writes += 1
         return await self._become(status=merged(self.now.status, fields))
 
     async def set_finalizers(self, seen: Seen, finalizers: tuple[str, ...]) -> Seen:
-        if seen.version != self.now.version:
-            raise Fenced("the object has been modified")
+        await self._check_version(seen)
         self.gone = self.now.is_leaving and not finalizers
         return await self._become(finalizers=finalizers)
 
@@ -69,6 +70,18 @@ class MemoryKube:
         async with self.changed:
             await self.changed.wait_for(lambda: is_so(self.now))
         return self.now
+
+    async def recreate(self, uid: str) -> Seen:
+        """Somebody deletes it and creates another one of its name."""
+        return await self._become(uid=uid, status={}, finalizers=(), generation=1)
+
+    async def _check_version(self, seen: Seen) -> None:
+        if seen.version == self.now.version:
+            return
+        async with self.changed:
+            self.refused += 1
+            self.changed.notify_all()
+        raise Fenced("the object has been modified")
 
     async def _become(self, **fields: Any) -> Seen:
         async with self.changed:

@@ -103,6 +103,26 @@ def test_the_request_id_is_the_uid_so_a_lost_answer_starts_nothing_twice() -> No
     run(body())
 
 
+def test_one_of_the_same_name_gets_a_backup_of_its_own() -> None:
+    """Also if the first was deleted while nothing was watched, and is still followed."""
+
+    async def body() -> None:
+        async with scene(Kind.BACKUP, {}) as one:
+            one.look()
+            first = await one.wait("running")
+            one.end_backup(State.COMMITTED)
+            await one.kube.recreate("another")
+            one.mirror.see(replace(first, generation=2), one.group)
+            await one.kube.wait(lambda _: one.kube.refused > 0)
+            assert one.kube.now.status == {}
+            one.look()
+            second = await one.wait("running")
+            assert second.status["id"] != first.status["id"]
+            assert list(one.api.requests) == [first.uid, second.uid]
+
+    run(body())
+
+
 def test_a_backup_goes_with_its_object_only_where_that_says_so() -> None:
     async def body() -> None:
         async with scene(Kind.BACKUP, {"deletionPolicy": "Delete"}) as one:
