@@ -70,7 +70,7 @@ def _end_of(manifest: Manifest) -> str | None:
         return None
     try:
         return format_second(parse_time(manifest.cut_at) + manifest.life_s)
-    except (Corrupt, ValueError, OverflowError):
+    except Corrupt:
         return None
 
 

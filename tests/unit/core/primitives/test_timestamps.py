@@ -13,3 +13,10 @@ def test_json_has_whole_seconds_and_records_have_milliseconds() -> None:
     assert to_second("2026-11-30T02:02:03+01:00") == "2026-11-30T01:02:03Z"
     assert to_second("") is None
     assert to_second("yesterday") == "yesterday"
+
+
+def test_times_outside_of_the_calendar_are_its_first_or_last_second() -> None:
+    assert format_second(1e15) == "9999-12-31T23:59:59Z"
+    assert format_second(-1e15) == "0001-01-01T00:00:00Z"
+    assert to_second("0001-01-01T00:00:00+14:00") == "0001-01-01T00:00:00Z"
+    assert format_second(-0.5) == "1969-12-31T23:59:59Z"
