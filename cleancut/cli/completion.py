@@ -1,4 +1,4 @@
-"""Names that TAB completes: backups, collections, schedules, labels, holds, operations and peers.
+"""Names that TAB completes: backups, collections, schedules, labels, reasons, operations and peers.
 
 Asked of the coordinator, or read from the store if a flag names one. Limits: 1.5 s; silent, with
 nothing to complete, if there is no answer by then.

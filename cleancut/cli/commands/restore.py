@@ -299,10 +299,10 @@ def finish(context: click.Context, /, restore_id: str, yes: bool) -> None:
     else:
         what = f"backup {old.backup_epoch}, the old data of {old.collection}"
         confirm(f"end the hold on {what}", yes=yes)
-        from cleancut.core.restore.overwrite import hold_label
+        from cleancut.core.restore.overwrite import hold_reason
 
-        label = hold_label(OperationId(known.id))
-        ask(settings, lambda client: client.release_backup(old.backup_id, label))
+        reason = hold_reason(OperationId(known.id))
+        ask(settings, lambda client: client.release_backup(old.backup_id, reason))
         say(f"backup {old.backup_epoch} is kept as long as retention says, like any other")
     emit(settings.output, "restore", ask(settings, lambda client: client.get_restore(restore_id)))
 

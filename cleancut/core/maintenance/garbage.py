@@ -73,7 +73,7 @@ class LastGc(Record, frozen=True):
 
 class Hold(Record, frozen=True):
     """`holds/<epoch>/<operation>.json` of a store: the operation that reads the group, or the
-    label that keeps it, and until when; "" for ever."""
+    reason that keeps it, and until when; "" for ever."""
 
     operation: OperationId
     created_at: Time

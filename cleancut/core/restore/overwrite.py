@@ -75,8 +75,8 @@ def kept_backup_of(restore: OperationId) -> OperationId:
     return OperationId(f"b-{restore.partition('-')[2]}")
 
 
-def hold_label(restore: OperationId) -> str:
-    """The label under which that backup is held."""
+def hold_reason(restore: OperationId) -> str:
+    """The reason for which that backup is held."""
     return f"overwrite-{restore}"
 
 

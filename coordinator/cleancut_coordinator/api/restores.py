@@ -45,7 +45,7 @@ from cleancut.core.protocol.requests import ReshardRequest, RestoreRequest, Shar
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind, Phase, State
 from cleancut.core.restore import plan as plans
 from cleancut.core.restore.names import created_as
-from cleancut.core.restore.overwrite import hold_label, kept_backup_of
+from cleancut.core.restore.overwrite import hold_reason, kept_backup_of
 from cleancut.core.restore.report import RestoreReport
 from cleancut.core.restore.shard_numbers import ReshardAfter, reshards_after
 from cleancut.ports.coordination import Put
@@ -273,8 +273,8 @@ class RestoreService:
             return shown
         with contextlib.suppress(CleancutError):
             epoch = await self._backups.find_epoch(old.backup_id, "")
-            label = hold_label(OperationId(shown.id))
-            until = await reason_expiry(context.store, context.paths, epoch, label)
+            reason = hold_reason(OperationId(shown.id))
+            until = await reason_expiry(context.store, context.paths, epoch, reason)
             old = replace(old, backup_epoch=epoch, held_until=to_second(until))
         return replace(shown, overwritten=old)
 

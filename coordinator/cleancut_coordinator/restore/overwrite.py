@@ -18,7 +18,7 @@ from cleancut.core.restore.overwrite import (
     KEPT_S,
     OldData,
     check_old,
-    hold_label,
+    hold_reason,
     kept_backup_of,
     old_data_of,
     reading_tasks,
@@ -63,18 +63,18 @@ async def hold_old(context: CoordinatorContext, draft: RestoreDraft) -> None:
     """
     if draft.old is None:
         return
-    label, epoch = hold_label(draft.operation), draft.old.backup
+    reason, epoch = hold_reason(draft.operation), draft.old.backup
     now_s = context.clock.wall_s()
-    await put_reason(context.store, context.paths, epoch, label, now_s=now_s, for_s=KEPT_S)
+    await put_reason(context.store, context.paths, epoch, reason, now_s=now_s, for_s=KEPT_S)
     await load_group(context.store, context.paths, epoch)
 
 
 async def release_old(context: CoordinatorContext, draft: RestoreDraft) -> None:
     """The backup of the old data is not held any more, or not for longer than `KEPT_S`."""
     if draft.old is not None:
-        label = hold_label(draft.operation)
+        reason = hold_reason(draft.operation)
         with contextlib.suppress(CleancutError):
-            await drop_reason(context.store, context.paths, draft.old.backup, label)
+            await drop_reason(context.store, context.paths, draft.old.backup, reason)
 
 
 async def drain_old(

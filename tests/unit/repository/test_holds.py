@@ -64,7 +64,7 @@ def test_a_hold_lasts_as_long_as_the_longest_that_was_asked_for(
         assert reasons(store, (until_s + 3) * DAY_S) == ()
 
 
-def test_a_label_is_released_at_once_after_an_extension_that_was_killed() -> None:
+def test_a_hold_is_released_at_once_after_an_extension_that_was_killed() -> None:
     store = held(7 * DAY_S)
     (path,) = [one for one in store.objects if "label." in one]
     store.objects[path.replace("audit", "audit+")] = store.objects.pop(path)
