@@ -149,6 +149,12 @@ class RestoreService:
 
         Raises: NotFound, Refused, Corrupt, and what the store does; nothing is recorded then.
         """
+        if options.overwrite and backup == LATEST:
+            raise Invalid(
+                "`latest` cannot overwrite a collection: the backup of the old data, which is made"
+                " before, is the latest one afterwards",
+                "give the backup's number or id, see `cleancut backup list`",
+            )
         source = parse_cluster(options.from_cluster) if options.from_cluster else ""
         if source == self._context.paths.cluster:
             source = ""
