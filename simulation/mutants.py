@@ -35,9 +35,9 @@ from cleancut.core.protocol.evidence import is_unchanged
 from cleancut.core.protocol.fence import Fence
 from cleancut.core.protocol.states import OperationKind, Phase
 from cleancut.ports.coordination import Created, Guard, Op, Put, TxnResult
+from cleancut.qdrant import peer_view
 from cleancut.qdrant.responses import ShardTelemetry
 from cleancut.repository.catalog import get_checked
-from cleancut_agent import local_peer
 from cleancut_agent import loop as agent_loop
 from cleancut_agent.backup.effects import AgentBackupEffects
 from cleancut_agent.fence_watchdog import FenceWatchdog
@@ -110,7 +110,7 @@ def always_green(shard: ShardTelemetry | None, known: str) -> ShardState:
     return replace(_real_state(shard, known), status="green")
 
 
-_real_state = local_peer._state
+_real_state = peer_view._state
 _real_confirm = FenceWatchdog.confirm
 
 
@@ -245,7 +245,7 @@ BACKUP_MUTANTS = {
     "blind": Mutant(
         "a number proves nothing of a shard with failed operations",
         ("quiet_is_true",),
-        (Patch(local_peer, "_state", always_green),),
+        (Patch(peer_view, "_state", always_green),),
         {"situation": "failed_writes"},
         first=139,
     ),

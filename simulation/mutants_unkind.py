@@ -14,8 +14,8 @@ from cleancut.core.protocol.etcd_records import Ctl, ShardState
 from cleancut.core.protocol.high_water import EtcdPosition, HighWaterMark, StoreMarks, Takeover
 from cleancut.core.protocol.requests import Selection
 from cleancut.core.restore import restore
+from cleancut.qdrant import peer_view
 from cleancut.qdrant.responses import ShardTelemetry
-from cleancut_agent import local_peer
 from cleancut_agent.backup import parents
 from cleancut_agent.restore import effects as restore_effects
 from cleancut_coordinator.backup import effects as backup_effects
@@ -23,7 +23,7 @@ from cleancut_coordinator.leader import high_water
 from cleancut_coordinator.maintenance import garbage_collector
 from simulation.mutation import Mutant, Patch
 
-_real_judge, _real_state = marks.judge_takeover, local_peer._state
+_real_judge, _real_state = marks.judge_takeover, peer_view._state
 
 
 def never_behind(mark: HighWaterMark | None, etcd: EtcdPosition) -> str:
@@ -114,7 +114,7 @@ UNKIND_MUTANTS = {
     "blind_to_optimizations": Mutant(
         "a shard that is optimized is never proven",
         ("quiet_is_true",),
-        (Patch(local_peer, "_state", never_optimizing),),
+        (Patch(peer_view, "_state", never_optimizing),),
         {"unkind": "optimizing"},
     ),
     "trusts_packs": Mutant(

@@ -33,6 +33,14 @@ from cleancut.core.protocol.evidence import doubt, is_same, is_unchanged
 from cleancut.core.protocol.failures import UnusableReplicas
 from cleancut.core.protocol.fence import is_raised, without_fence
 from cleancut.core.protocol.requests import Selection
+from cleancut.qdrant.peer_view import (
+    READING_LEVEL,
+    count_optimizing,
+    parents_segment,
+    read_view,
+    readings_of,
+    unusable_replicas,
+)
 from cleancut.repository.catalog import put_votes_document
 from cleancut.repository.shards.capture import CapturedShard
 from cleancut.runtime.concurrency import run_in_thread
@@ -44,16 +52,7 @@ from cleancut_agent.backup.shard_logs import ShardLogs
 from cleancut_agent.backup.uncut_replicas import UncutReplicas
 from cleancut_agent.context import AgentContext
 from cleancut_agent.fence_watchdog import FenceWatchdog
-from cleancut_agent.local_peer import (
-    READING_LEVEL,
-    count_optimizing,
-    count_shards,
-    free_bytes,
-    read_probe,
-    read_view,
-    readings_of,
-    unusable_replicas,
-)
+from cleancut_agent.local_peer import count_shards, free_bytes, read_probe
 from cleancut_agent.progress import BytesProgress
 from cleancut_agent.prompt_store import prompt_store
 
@@ -224,7 +223,7 @@ class AgentBackupEffects:
         if logs is not None:
             await logs.note_acks()
         telemetry = await context.qdrant.telemetry(level=READING_LEVEL)
-        first = readings_of(telemetry, tasks, [_parents_segment(task) for task in tasks])
+        first = readings_of(telemetry, tasks, [parents_segment(task) for task in tasks])
         uuids = {name: entry.uuid or "" for name, entry in telemetry.collections.items()}
         captured = tuple(
             index
@@ -440,11 +439,6 @@ def kept_chains(
         other = still is not None and log != still[index].after.log
         found.append("" if other or after[index] != (chain, log) else chain)
     return found
-
-
-def _parents_segment(task: ShardTask) -> str:
-    state = task.parent.second.state if task.parent else None
-    return state.segment if state else ""
 
 
 def _taken_over(digest: str, parent: Recipe | None) -> CapturedShard:

@@ -11,8 +11,9 @@ from cleancut.core.protocol.effect_requests import Readings
 from cleancut.core.protocol.etcd_records import ShardTask
 from cleancut.core.protocol.evidence import is_quiet, is_same
 from cleancut.qdrant.client import Qdrant
+from cleancut.qdrant.peer_view import READING_LEVEL, readings_of
 from cleancut.qdrant.responses import Telemetry
-from cleancut_agent.local_peer import READING_LEVEL, count_shards, readings_of
+from cleancut_agent.local_peer import count_shards
 
 
 class UncutReplicas:

@@ -16,10 +16,11 @@ from cleancut.core.protocol.states import Phase
 from cleancut.core.restore.participant import HasRecovered, Recover, Verified, Verify
 from cleancut.core.restore.phases import AT_ONCE
 from cleancut.qdrant.client import Qdrant
+from cleancut.qdrant.peer_view import readings_of
 from cleancut.repository.catalog import put_votes_document
 from cleancut.runtime.concurrency import run_all
 from cleancut_agent.context import AgentContext
-from cleancut_agent.local_peer import observe_names, readings_of
+from cleancut_agent.local_peer import observe_names
 from cleancut_agent.progress import BytesProgress
 from cleancut_agent.prompt_store import prompt_store
 from cleancut_agent.restore.recovery import Recovery

@@ -14,7 +14,7 @@ from cleancut.core.protocol.etcd_records import Parent, Reading, ShardTask
 from cleancut.core.protocol.evidence import doubt, is_quiet, is_unchanged
 from cleancut.core.protocol.requests import BackupRequest, Selection
 from cleancut.qdrant.client import Qdrant
-from cleancut_agent.local_peer import READING_LEVEL, count_optimizing, read_view, readings_of
+from cleancut.qdrant.peer_view import READING_LEVEL, count_optimizing, read_view, readings_of
 from cleancut_devcluster.launch.qdrant import Kind, launch_peers, wait_until
 from tests.contract.qdrant.world import World, points, read_stream, recover
 

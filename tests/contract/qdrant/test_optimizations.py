@@ -10,7 +10,7 @@ import pytest
 
 from cleancut.core.primitives.ids import PeerId, ShardId
 from cleancut.core.protocol.etcd_records import ShardTask
-from cleancut_agent.local_peer import count_optimizing
+from cleancut.qdrant.peer_view import count_optimizing
 from cleancut_devcluster.launch.qdrant import Kind, launch_peers, wait_until
 from tests.contract.qdrant.world import World, points, read_stream, recover
 
