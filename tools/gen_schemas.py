@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from cleancut.api.archive import Archive, ArchiveMark, LogPage
-from cleancut.api.backups import Backup, Evidence
+from cleancut.api.backups import Backup, BackupPlan, Evidence
 from cleancut.api.cluster import (
     AgentSettings,
     DoctorFinding,
@@ -39,6 +39,7 @@ DOCUMENTS: dict[str, tuple[str, Any]] = {
     "error": ("error", CommandError),
     "backup": ("backup", Backup),
     "backups": ("backups", list[Backup]),
+    "backup-plan": ("plan", BackupPlan),
     "evidence": ("evidence", Evidence),
     "verify": ("verify", Verdict),
     "drill": ("drill", Drill),

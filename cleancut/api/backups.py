@@ -140,6 +140,35 @@ class Backup(ApiValue, frozen=True):
     keep_until: Time | None = None
 
 
+class PlannedCut(ApiValue, frozen=True):
+    """A shard, and the agent that would cut it; see PlannedCut in backup.proto. `parent_epoch`
+    None: there is none, so all of it is stored. `expected_bytes` None: not known."""
+
+    collection: str
+    shard_id: int
+    agent: str
+    peer_id: int
+    shard_key: str | None = None
+    size_bytes: int | None = None
+    parent_epoch: int | None = None
+    expected_bytes: int | None = None
+
+
+class BackupPlan(ApiValue, frozen=True):
+    """What a backup would do now; it can start if there are no `blockers`. `missing`: collections
+    that it would leave out."""
+
+    collections: tuple[str, ...] = ()
+    shards: tuple[PlannedCut, ...] = ()
+    missing: tuple[MissingCollection, ...] = ()
+    fence_aliases: tuple[str, ...] = ()
+    fence_hooked: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    blockers: tuple[str, ...] = ()
+    size_bytes: int | None = None
+    expected_bytes: int | None = None
+
+
 class BackupPage(ApiValue, frozen=True):
     """Newest first, evidence without its shards; the last page has no `next_page_token`."""
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cleancut.api.archive import Archive, ArchiveMark, LogPage, LogQuery
-from cleancut.api.backups import Backup, BackupPage
+from cleancut.api.backups import Backup, BackupPage, BackupPlan
 from cleancut.api.cluster import AgentSettings, ClusterStatus, Diagnosis, ForgottenPeer, Identity
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.protection import Protection
@@ -38,6 +38,8 @@ class PageRequest:
 
 class BackupApi(Protocol):
     """Backups, seeds and garbage. Backups are named by operation id or epoch."""
+
+    async def plan_backup(self, request: BackupRequest) -> BackupPlan: ...
 
     async def create_backup(self, request: BackupRequest, request_id: str) -> Backup:
         """Leader only. Returns once the operation is recorded, not when it is done."""

@@ -70,6 +70,7 @@ _EXPLAINED = {
         (
             "cleancut backup create",
             "cleancut backup create -c products -c orders --require point-in-time",
+            "cleancut backup create --dry-run",
             "cleancut backup create --label ticket=OPS-42 --keep 30d",
         ),
     ),

@@ -4,7 +4,7 @@ All that a program needs can be imported from here: requests, options, answers, 
 """
 
 from cleancut.api.archive import Archive, ArchiveMark, LogPage, LogQuery
-from cleancut.api.backups import Backup, BackupPage, Evidence
+from cleancut.api.backups import Backup, BackupPage, BackupPlan, Evidence
 from cleancut.api.cluster import AgentSettings, ClusterStatus, Diagnosis, ForgottenPeer, Identity
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.protection import Protection
@@ -45,6 +45,7 @@ __all__ = [
     "ArchiveMark",
     "Backup",
     "BackupPage",
+    "BackupPlan",
     "BackupRequest",
     "BlockingClient",
     "CleancutError",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from cleancut.api.archive import Archive, ArchiveMark, LogPage, LogQuery
-from cleancut.api.backups import Backup, BackupPage
+from cleancut.api.backups import Backup, BackupPage, BackupPlan
 from cleancut.api.cluster import AgentSettings, ClusterStatus, Diagnosis, ForgottenPeer, Identity
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.protection import Protection
@@ -52,6 +52,9 @@ class BlockingClient:
             self._runner.run(self._client.__aexit__(*exc))
         finally:
             self._runner.close()
+
+    def plan_backup(self, request: BackupRequest = WHOLE) -> BackupPlan:
+        return self._runner.run(self._client.plan_backup(request))
 
     def create_backup(self, request: BackupRequest = WHOLE, request_id: str = "") -> Backup:
         return self._runner.run(self._client.create_backup(request, request_id))

@@ -9,7 +9,7 @@ from typing import Self, TypeVar
 from google.protobuf.message import Message
 
 from cleancut.api.archive import Archive, ArchiveMark, LogPage, LogQuery
-from cleancut.api.backups import Backup, BackupPage
+from cleancut.api.backups import Backup, BackupPage, BackupPlan
 from cleancut.api.cluster import AgentSettings, ClusterStatus, Diagnosis, ForgottenPeer, Identity
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.protection import Protection
@@ -21,6 +21,7 @@ from cleancut.api.schedules import Schedule, ScheduleList
 from cleancut.api.undeletes import Undelete, UndeleteOptions, UndeletePage, UndeletePlan
 from cleancut.api.values import ApiValue
 from cleancut.api.wire import from_message, from_response, new_message, to_message
+from cleancut.client.backup_message import backup_message
 from cleancut.client.connection import CALL_S, Link, Method
 from cleancut.client.defaults import ALL, CARE_S, DEEP_S, EVEN, GC_S, MARK_S, SEED, WHOLE
 from cleancut.client.waiting import follow, last_of, new_id
@@ -71,24 +72,16 @@ class Client:
     async def __aexit__(self, *_exc: object) -> None:
         await self._link.close()
 
+    async def plan_backup(self, request: BackupRequest = WHOLE) -> BackupPlan:
+        """What a backup would do now, and what prevents it."""
+        message = backups.PlanBackupRequest(backup=backup_message(request))
+        return await self._one(
+            lambda c: BackupServiceStub(c).PlanBackup, message, BackupPlan, timeout_s=CARE_S
+        )
+
     async def create_backup(self, request: BackupRequest = WHOLE, request_id: str = "") -> Backup:
         """The backup that was started. Order: repeatable with the same `request_id`."""
-        message = new_message(
-            backups.CreateBackupRequest,
-            request_id=request_id or new_id(),
-            collections=request.collections,
-            allow_empty=request.allow_empty,
-            require_point_in_time=request.require_point_in_time,
-            attempts=request.attempts,
-            fence=request.fence,
-            fence_budget_s=request.fence_budget_s,
-            full=request.full,
-            exclude=request.exclude,
-            allow_missing=request.allow_missing,
-            audit=request.audit,
-            labels=request.labels,
-            keep_s=request.keep_s,
-        )
+        message = backup_message(request, request_id or new_id())
         return await self._one(lambda c: BackupServiceStub(c).CreateBackup, message, Backup)
 
     async def create_and_wait(

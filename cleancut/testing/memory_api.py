@@ -21,7 +21,7 @@ from cleancut.api.archive import (
     LogPage,
     LogQuery,
 )
-from cleancut.api.backups import Backup, BackupBytes, BackupPage, Evidence, Seed
+from cleancut.api.backups import Backup, BackupBytes, BackupPage, BackupPlan, Evidence, Seed
 from cleancut.api.cluster import (
     AgentSettings,
     ClusterStatus,
@@ -53,6 +53,7 @@ from cleancut.core.primitives.errors import Invalid, NotFound, Refused
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.requests import BackupRequest, ImportRequest, SeedRequest
 from cleancut.core.protocol.states import State
+from cleancut.testing.memory_plans import plan_of
 from cleancut.testing.memory_rebalances import MemoryRebalances
 from cleancut.testing.memory_reshards import MemoryReshards
 from cleancut.testing.memory_status import AGENTS, COORDINATORS, EVIDENCE, PROTECTED
@@ -124,6 +125,9 @@ class MemoryApi:
 
     def leader_address(self) -> str | None:
         return self.leader
+
+    async def plan_backup(self, request: BackupRequest) -> BackupPlan:
+        return plan_of(request, self.blockers)
 
     async def create_backup(self, request: BackupRequest, request_id: str) -> Backup:
         known = self._known(request_id, request)

@@ -277,6 +277,60 @@ class CreateBackupResponse(_message.Message):
     backup: Backup
     def __init__(self, backup: _Optional[_Union[Backup, _Mapping]] = ...) -> None: ...
 
+class PlanBackupRequest(_message.Message):
+    __slots__ = ("backup",)
+    BACKUP_FIELD_NUMBER: _ClassVar[int]
+    backup: CreateBackupRequest
+    def __init__(self, backup: _Optional[_Union[CreateBackupRequest, _Mapping]] = ...) -> None: ...
+
+class PlanBackupResponse(_message.Message):
+    __slots__ = ("plan",)
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    plan: BackupPlan
+    def __init__(self, plan: _Optional[_Union[BackupPlan, _Mapping]] = ...) -> None: ...
+
+class PlannedCut(_message.Message):
+    __slots__ = ("collection", "shard_id", "agent", "peer_id", "shard_key", "size_bytes", "parent_epoch", "expected_bytes")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    SHARD_ID_FIELD_NUMBER: _ClassVar[int]
+    AGENT_FIELD_NUMBER: _ClassVar[int]
+    PEER_ID_FIELD_NUMBER: _ClassVar[int]
+    SHARD_KEY_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PARENT_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    shard_id: int
+    agent: str
+    peer_id: int
+    shard_key: str
+    size_bytes: int
+    parent_epoch: int
+    expected_bytes: int
+    def __init__(self, collection: _Optional[str] = ..., shard_id: _Optional[int] = ..., agent: _Optional[str] = ..., peer_id: _Optional[int] = ..., shard_key: _Optional[str] = ..., size_bytes: _Optional[int] = ..., parent_epoch: _Optional[int] = ..., expected_bytes: _Optional[int] = ...) -> None: ...
+
+class BackupPlan(_message.Message):
+    __slots__ = ("collections", "shards", "missing", "fence_aliases", "fence_hooked", "notes", "blockers", "size_bytes", "expected_bytes")
+    COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    FENCE_ALIASES_FIELD_NUMBER: _ClassVar[int]
+    FENCE_HOOKED_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
+    BLOCKERS_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    collections: _containers.RepeatedScalarFieldContainer[str]
+    shards: _containers.RepeatedCompositeFieldContainer[PlannedCut]
+    missing: _containers.RepeatedCompositeFieldContainer[MissingCollection]
+    fence_aliases: _containers.RepeatedScalarFieldContainer[str]
+    fence_hooked: _containers.RepeatedScalarFieldContainer[str]
+    notes: _containers.RepeatedScalarFieldContainer[str]
+    blockers: _containers.RepeatedScalarFieldContainer[str]
+    size_bytes: int
+    expected_bytes: int
+    def __init__(self, collections: _Optional[_Iterable[str]] = ..., shards: _Optional[_Iterable[_Union[PlannedCut, _Mapping]]] = ..., missing: _Optional[_Iterable[_Union[MissingCollection, _Mapping]]] = ..., fence_aliases: _Optional[_Iterable[str]] = ..., fence_hooked: _Optional[_Iterable[str]] = ..., notes: _Optional[_Iterable[str]] = ..., blockers: _Optional[_Iterable[str]] = ..., size_bytes: _Optional[int] = ..., expected_bytes: _Optional[int] = ...) -> None: ...
+
 class SeedBackupRequest(_message.Message):
     __slots__ = ("request_id", "collections", "streams", "attempts")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]

@@ -34,6 +34,11 @@ class BackupServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.PlanBackup = channel.unary_unary(
+                '/cleancut.v1.BackupService/PlanBackup',
+                request_serializer=cleancut_dot_v1_dot_backup__pb2.PlanBackupRequest.SerializeToString,
+                response_deserializer=cleancut_dot_v1_dot_backup__pb2.PlanBackupResponse.FromString,
+                _registered_method=True)
         self.CreateBackup = channel.unary_unary(
                 '/cleancut.v1.BackupService/CreateBackup',
                 request_serializer=cleancut_dot_v1_dot_backup__pb2.CreateBackupRequest.SerializeToString,
@@ -103,6 +108,13 @@ class BackupServiceStub:
 
 class BackupServiceServicer:
     """Missing associated documentation comment in .proto file."""
+
+    def PlanBackup(self, request, context):
+        """What a backup would do now, and what prevents it; changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def CreateBackup(self, request, context):
         """Starts a backup and returns immediately; the backup is the operation. A repeat with the same
@@ -203,6 +215,11 @@ class BackupServiceServicer:
 
 def add_BackupServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'PlanBackup': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanBackup,
+                    request_deserializer=cleancut_dot_v1_dot_backup__pb2.PlanBackupRequest.FromString,
+                    response_serializer=cleancut_dot_v1_dot_backup__pb2.PlanBackupResponse.SerializeToString,
+            ),
             'CreateBackup': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateBackup,
                     request_deserializer=cleancut_dot_v1_dot_backup__pb2.CreateBackupRequest.FromString,
@@ -278,6 +295,33 @@ def add_BackupServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class BackupService:
     """Missing associated documentation comment in .proto file."""
+
+    @staticmethod
+    def PlanBackup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cleancut.v1.BackupService/PlanBackup',
+            cleancut_dot_v1_dot_backup__pb2.PlanBackupRequest.SerializeToString,
+            cleancut_dot_v1_dot_backup__pb2.PlanBackupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def CreateBackup(request,

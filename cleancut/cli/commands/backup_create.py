@@ -6,19 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cleancut.cli.exit_codes import Exit
+from cleancut.cli.exit_codes import Exit, report_error
 from cleancut.cli.options import (
     collections_option,
     completed,
     request_id_option,
     wait_options,
 )
+from cleancut.cli.render.output import emit
 from cleancut.cli.settings import Verb, parse_duration, parse_term, settings_of
-from cleancut.cli.wait import Job, run_job
+from cleancut.cli.wait import Job, ask, run_job
+from cleancut.core.primitives.errors import Refused
 from cleancut.core.protocol.bounds import MAX_ATTEMPTS
 
 if TYPE_CHECKING:
-    from cleancut.api.backups import Backup
+    from cleancut.api.backups import Backup, BackupPlan
     from cleancut.core.protocol.requests import BackupRequest
 
 
@@ -90,19 +92,31 @@ if TYPE_CHECKING:
     show_default="as the retention rules say",
     help="Keep it for this long, no matter what retention rules say; then it expires.",
 )
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only show which agent would cut which shard, and what prevents the backup; start nothing."
+    " Exit code 4: it would be refused, or fail.",
+)
 @wait_options
 @request_id_option
 @click.pass_context
 def create(
     context: click.Context,
     /,
+    *,
+    dry_run: bool,
     wait: bool,
     timeout_s: float,
     request_id: str,
     **given: Any,
 ) -> Exit:
     """Back up the whole cluster, or some collections, as one backup."""
-    request = _request_of(**given)
+    request, settings = _request_of(**given), settings_of(context)
+    if dry_run:
+        plan = ask(settings, lambda client: client.plan_backup(request))
+        emit(settings.output, "plan", plan)
+        return report_error(_refusal(plan)) if plan.blockers else Exit.OK
     job: Job[Backup] = Job(
         "backup",
         start=lambda client: client.create_backup(request, request_id),
@@ -111,7 +125,13 @@ def create(
         timeout_s=timeout_s,
         request_id=request_id,
     )
-    return run_job(settings_of(context), job)
+    return run_job(settings, job)
+
+
+def _refusal(plan: BackupPlan) -> Refused:
+    return Refused(
+        f"a backup would not succeed now: {'; '.join(plan.blockers)}", "remove the blockers first"
+    )
 
 
 def _request_of(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cleancut.api.archive import Archive, ArchiveMark, LogPage
-from cleancut.api.backups import Evidence
+from cleancut.api.backups import BackupPlan, Evidence
 from cleancut.api.cluster import AgentSettings, Identity
 from cleancut.api.copies import Copy
 from cleancut.api.diffs import Diff
@@ -21,6 +21,7 @@ from cleancut.api.undeletes import UndeletePlan
 from cleancut.api.values import ApiValue
 
 _NAMES: dict[type[ApiValue], Callable[[Any], str]] = {
+    BackupPlan: lambda value: "\n".join(value.collections),
     RestorePlan: lambda value: str(value.backup_id),
     RebalancePlan: lambda value: str(value.digest),
     ReshardPlan: lambda value: str(value.digest),

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import RenderableType
 
 from cleancut.api.archive import Archive, ArchiveMark, LogPage
-from cleancut.api.backups import Backup, Evidence
+from cleancut.api.backups import Backup, BackupPlan, Evidence
 from cleancut.api.cluster import AgentSettings, Identity
 from cleancut.api.copies import Copy
 from cleancut.api.diffs import Diff
@@ -29,6 +29,7 @@ from cleancut.cli.render import (
     copy_tables,
     diff_tables,
     log_tables,
+    plan_tables,
     rebalance_tables,
     reshard_tables,
     restore_tables,
@@ -39,6 +40,7 @@ from cleancut.cli.render import (
 
 ONE: dict[type[Any], Callable[[Any], RenderableType]] = {
     Backup: backup_tables.backup,
+    BackupPlan: plan_tables.backup_plan,
     Evidence: backup_tables.evidence,
     Verdict: backup_tables.verdict,
     Drill: backup_tables.drill,

@@ -37,6 +37,7 @@ class Need(NamedTuple):
 _READ, _RUN, _ADMIN = Need(Role.READER), Need(Role.OPERATOR), Need(Role.ADMIN)
 
 NEEDS: dict[str, Need] = {
+    "BackupService/PlanBackup": _READ,
     "BackupService/CreateBackup": _RUN,
     "BackupService/SeedBackup": _RUN,
     "BackupService/ImportBackup": _RUN,

@@ -204,3 +204,15 @@ def shape_of(config: Mapping[str, Any]) -> dict[str, Any]:
         "shard_number": params.get("shard_number"),
         "sharding_method": params.get("sharding_method") or "auto",
     }
+
+
+def why_undrainable(info: Mapping[str, Any]) -> str:
+    """Why a collection must never be drained, or "".
+
+    With replicas, a write rate limit may refuse the drain on some of them only, and Qdrant then
+    takes those for dead (Source: lib/collection/src/shards/replica_set/update.rs, 1.18.3).
+    """
+    config = info.get("config") or {}
+    replicas = (config.get("params") or {}).get("replication_factor") or 1
+    limit = (config.get("strict_mode_config") or {}).get("write_rate_limit")
+    return "write_rate_limit with replicas" if limit is not None and replicas > 1 else ""

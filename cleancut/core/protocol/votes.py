@@ -15,6 +15,7 @@ from cleancut.core.protocol.etcd_records import (
     Failure,
     Operation,
     Reading,
+    Session,
     ShardTask,
     Vote,
 )
@@ -43,6 +44,15 @@ NO_AGENT = Failure(
 def taken_over(*, cancelled: bool) -> Failure:
     """Why an attempt of a predecessor ends."""
     return CANCELLED if cancelled else LEADER_CHANGED
+
+
+def agent_problems(sessions: Mapping[AgentName, Session]) -> tuple[str, ...]:
+    """One for each agent that cannot use its Qdrant."""
+    return tuple(
+        f"agent {name}: {said.problem or 'its Qdrant does not answer'}"
+        for name, said in sorted(sessions.items())
+        if said.peer_id is None
+    )
 
 
 def no_agent(problems: Sequence[str]) -> Failure:

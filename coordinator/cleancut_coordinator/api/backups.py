@@ -9,9 +9,10 @@ from functools import partial
 from msgspec.structs import replace
 
 from cleancut.api.archive import LoggedOperation, LogPage, LogQuery
-from cleancut.api.backups import Backup, BackupPage
+from cleancut.api.backups import Backup, BackupPage, BackupPlan
 from cleancut.api.from_manifest import shown_corrupt, shown_group
 from cleancut.api.from_operation import backup_from
+from cleancut.api.from_plan import shown_plan
 from cleancut.api.from_story import backup_of
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.interface import PageRequest
@@ -51,6 +52,7 @@ from cleancut.repository.holds import drop_reason, put_reason, reasons_of
 from cleancut.repository.verification_log import read_damage
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.api.backup_details import BackupDetails
+from cleancut_coordinator.api.backup_plan import plan_backup
 from cleancut_coordinator.api.history import BackupHistory, find_old, resolve_any
 from cleancut_coordinator.api.pages import OldBackup, cut_page, position
 from cleancut_coordinator.api.progress import (
@@ -85,11 +87,14 @@ class BackupService:
         self._details = BackupDetails(context)
         self._history = BackupHistory(context)
 
+    async def plan_backup(self, request: BackupRequest) -> BackupPlan:
+        _check(request)
+        await check_named(self._context, request)
+        return shown_plan(await plan_backup(self._context, request))
+
     async def create_backup(self, request: BackupRequest, request_id: str) -> Backup:
         leader = self._leading()
-        requests.check_request(request.collections, request.attempts)
-        check_fence(request)
-        check_marks(request)
+        _check(request)
         if not await requests.is_recorded(self._context, request_id):
             await check_named(self._context, request)
         await check_store_owner(self._context)
@@ -372,6 +377,13 @@ def _hint_for(backup: Backup) -> str:
     if is_over(backup):
         return "see `cleancut backup list`"
     return "`cleancut backup cancel` ends one that is under way"
+
+
+def _check(request: BackupRequest) -> None:
+    """Raises: Invalid, for what no backup may ask for."""
+    requests.check_request(request.collections, request.attempts)
+    check_fence(request)
+    check_marks(request)
 
 
 def _logged(entry: LoggedEntry) -> LoggedOperation:

@@ -20,9 +20,10 @@ from cleancut.core.protocol.etcd_records import Ctl, Operation, ProgressRecord, 
 from cleancut.core.protocol.states import BACKUP_KINDS, CLOSED, Phase, State
 from cleancut.ports.clock import Clock
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.etcd_state import decode_or_skip, read_ctl
+from cleancut_coordinator.etcd_state import decode_or_skip, read_ctl, read_operations
 
 POLL_S = 0.25
+_SHOWN = 5
 CANCEL_S = 40.0
 """How long a cancel waits for the end of what it cancels; clients wait a little longer."""
 Shown = TypeVar("Shown", Backup, Restore, Rebalance, Reshard, Undelete)
@@ -79,9 +80,22 @@ async def read_behind(context: CoordinatorContext, operation: Operation) -> tupl
         return (operation.awaited.what,) if operation.awaited.what else ()
     ctl = await read_ctl(context)
     if ctl.phase not in CLOSED and ctl.operation != operation.id:
-        name = f"#{ctl.epoch}" if ctl.kind in BACKUP_KINDS else ctl.operation
-        return (f"waits behind {ctl.kind} {name} ({ctl.phase.value})",)
+        return (_waits_behind(ctl),)
     return (f"waits for the end of {operation.after}",) if operation.after else ()
+
+
+def _waits_behind(ctl: Ctl) -> str:
+    name = f"#{ctl.epoch}" if ctl.kind in BACKUP_KINDS else ctl.operation
+    return f"waits behind {ctl.kind} {name} ({ctl.phase.value})"
+
+
+async def read_ahead(context: CoordinatorContext) -> tuple[str, ...]:
+    """What an operation would wait for that was recorded now, for people."""
+    ctl = await read_ctl(context)
+    recorded = await read_operations(context)
+    pending = [one for one in recorded if one.state is State.PENDING and one.awaited is None]
+    ahead = () if ctl.phase in CLOSED else (_waits_behind(ctl),)
+    return (*ahead, *(f"waits behind pending {one.kind} {one.id}" for one in pending[:_SHOWN]))
 
 
 async def read_optimizing(context: CoordinatorContext, epoch: Epoch) -> tuple[AgentProgress, ...]:

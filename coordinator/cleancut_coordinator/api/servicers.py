@@ -84,22 +84,13 @@ class BackupServicer:
     def __init__(self, api: Api) -> None:
         self._api = api
 
+    async def PlanBackup(self, request: Any, _context: Any) -> Any:
+        plan = await self._api.backups.plan_backup(_backup_request(request.backup))
+        return backups.PlanBackupResponse(plan=to_message(plan, backups.BackupPlan))
+
     async def CreateBackup(self, request: Any, _context: Any) -> Any:
         require_leader(self._api)
-        wanted = BackupRequest(
-            collections=collections_of(request.collections),
-            allow_empty=request.allow_empty,
-            require_point_in_time=request.require_point_in_time,
-            attempts=attempts_of(request.attempts),
-            fence=fence_of(request.fence),
-            fence_budget_s=request.fence_budget_s,
-            full=request.full,
-            exclude=excluded_of(request.exclude),
-            allow_missing=request.allow_missing,
-            audit=request.audit,
-            labels=dict(request.labels),
-            keep_s=request.keep_s,
-        )
+        wanted = _backup_request(request)
         made = await self._api.backups.create_backup(wanted, request_id_of(request.request_id))
         return _backup(made, backups.CreateBackupResponse)
 
@@ -427,6 +418,24 @@ class ClusterServicer:
             typed_peer_id=request.typed_peer_id,
         )
         return cluster.ForgetPeerResponse(peer=to_message(peer, cluster.ForgottenPeer))
+
+
+def _backup_request(message: Any) -> BackupRequest:
+    """Raises: Invalid."""
+    return BackupRequest(
+        collections=collections_of(message.collections),
+        allow_empty=message.allow_empty,
+        require_point_in_time=message.require_point_in_time,
+        attempts=attempts_of(message.attempts),
+        fence=fence_of(message.fence),
+        fence_budget_s=message.fence_budget_s,
+        full=message.full,
+        exclude=excluded_of(message.exclude),
+        allow_missing=message.allow_missing,
+        audit=message.audit,
+        labels=dict(message.labels),
+        keep_s=message.keep_s,
+    )
 
 
 def _backup(value: ApiValue, response: Any) -> Any:

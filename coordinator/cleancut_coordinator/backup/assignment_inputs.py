@@ -14,6 +14,7 @@ from cleancut.core.backup.assignment import (
 )
 from cleancut.core.backup.phases import Assign
 from cleancut.core.cluster.view import View
+from cleancut.core.format.manifest import Manifest
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import (
     CleancutError,
@@ -56,9 +57,14 @@ async def read_view_and_sessions(
 
 
 async def read_parents(context: CoordinatorContext, chosen: Sequence[str]) -> Parents:
-    """The newest entry of each shard among the last groups; an unreadable one is not used as
-    a parent, nor an imported one, which costs bytes and nothing else."""
-    groups = []
+    """The newest entry of each shard among the last groups."""
+    return newest_entries(await read_parent_groups(context, chosen))
+
+
+async def read_parent_groups(context: CoordinatorContext, chosen: Sequence[str]) -> list[Manifest]:
+    """The last groups, newest first; an unreadable one is not used as a parent, nor an imported
+    one, which costs bytes and nothing else."""
+    groups: list[Manifest] = []
     epochs = await list_epochs(context.store, context.paths)
     for epoch in reversed(epochs[-PARENT_GROUPS:]):
         try:
@@ -71,7 +77,7 @@ async def read_parents(context: CoordinatorContext, chosen: Sequence[str]) -> Pa
         held = {entry.name for entry in groups[-1].collections}
         if held >= set(chosen):
             break
-    return newest_entries(groups)
+    return groups
 
 
 async def read_homes(context: CoordinatorContext) -> Homes:

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from functools import partial
-from typing import Any
 
 from msgspec.structs import replace
 
 from cleancut import __version__
-from cleancut.core.backup.assignment import (
-    Usable,
-    assign,
-    check_at_rest,
-    choose_collections,
-    only_agents_missing,
-    sick_collections,
-)
+from cleancut.core.backup.assignment import Usable, assign
 from cleancut.core.backup.phases import (
     Assign,
     Assigned,
@@ -40,8 +32,7 @@ from cleancut.core.backup.warnings import (
     replayed_by_state,
     unseen_peers,
 )
-from cleancut.core.cluster.collection_config import hides_unoptimized
-from cleancut.core.cluster.view import View
+from cleancut.core.cluster.collection_config import hides_unoptimized, why_undrainable
 from cleancut.core.format.manifest import (
     AgentDocument,
     ClusterEntry,
@@ -59,8 +50,7 @@ from cleancut.core.primitives.errors import CleancutError, Corrupt, Unavailable
 from cleancut.core.primitives.ids import AgentName, Epoch
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Drain, Drained, Probe
-from cleancut.core.protocol.etcd_records import Bounds, Session, SickCollection
-from cleancut.core.protocol.failures import SickCollections
+from cleancut.core.protocol.etcd_records import Bounds, Session
 from cleancut.core.protocol.fence import check_seen_everywhere, choose_fence, facts_of, tag_of
 from cleancut.core.protocol.high_water import ReadMarks
 from cleancut.core.protocol.requests import STREAMS_TO_OPEN, BackupRequest
@@ -76,7 +66,8 @@ from cleancut_coordinator.backup.assignment_inputs import (
     read_view_and_sessions,
 )
 from cleancut_coordinator.backup.canaries import choose_questions, read_canaries, stored_canaries
-from cleancut_coordinator.backup.collection_entries import check_schemas, read_entries
+from cleancut_coordinator.backup.choice import choose
+from cleancut_coordinator.backup.collection_entries import check_schemas
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.cluster_id import check_store_owner, put_probe
 from cleancut_coordinator.leader.fences import drain_writes, raise_fence
@@ -137,7 +128,9 @@ class LeaderBackupEffects:
         context, request = self._context, effect.request
         assert isinstance(request, BackupRequest), "a backup's attempt"
         view, sessions = await read_view_and_sessions(context, effect)
-        chosen, entries, missing = await self._choose(effect, view, sessions, request)
+        usable = Usable(sessions, effect.unusable)
+        choice = await choose(context, view, usable, request, patient=effect.patient)
+        chosen, entries, missing = choice
         parents = {} if request.full else await read_parents(context, chosen)
         homes = await read_homes(context)
         fence = choose_fence(effect.epoch, request, context.fences, view=view, chosen=chosen)
@@ -146,7 +139,6 @@ class LeaderBackupEffects:
             check_seen_everywhere(view, peers)
             fence = replace(fence, installation=tag_of(await own_id(context)))
         points = await read_fullness(context, view, chosen)
-        usable = Usable(sessions, effect.unusable)
         tasks = assign(
             view,
             chosen,
@@ -191,32 +183,6 @@ class LeaderBackupEffects:
             return ()
         return excluded_unknown(exclude, there)
 
-    async def _choose(
-        self,
-        effect: Assign,
-        view: View,
-        sessions: dict[AgentName, Session],
-        request: BackupRequest,
-    ) -> tuple[list[str], list[CollectionEntry], tuple[SickCollection, ...]]:
-        """The collections to back up with their entries, and those that are left out.
-
-        Raises: ShardsMoving, if the leader is patient; SickCollections, unless what cannot be
-            backed up may be missing.
-        """
-        chosen, absent = choose_collections(view, request)
-        usable = Usable(sessions, effect.unusable)
-        if effect.patient:
-            check_at_rest(view, chosen, usable)
-        sick = absent | sick_collections(view, chosen, usable)
-        healthy = [name for name in chosen if name not in sick]
-        entries, unread = await read_entries(self._context, view, healthy)
-        sick |= unread
-        found = tuple(SickCollection(name=name, reason=sick[name]) for name in sorted(sick))
-        if found and (not request.allow_missing or not entries):
-            away = not unread and only_agents_missing(view, sick, usable)
-            raise SickCollections(found, named=bool(request.collections), away=away)
-        return [entry.name for entry in entries], entries, found
-
     async def _draft(
         self, effect: Assign, entries: list[CollectionEntry], sessions: dict[AgentName, Session]
     ) -> Draft:
@@ -227,7 +193,7 @@ class LeaderBackupEffects:
         cluster = await ask_any(context.peers, lambda peer: peer.cluster())
         owned = await check_store_owner(context)
         undrainable = {
-            entry.name: reason for entry in entries if (reason := _undrainable(entry.info))
+            entry.name: reason for entry in entries if (reason := why_undrainable(entry.info))
         }
         provable = [entry for entry in entries if entry.name not in undrainable]
         versions = sorted({session.qdrant_version for session in sessions.values()})
@@ -355,15 +321,3 @@ def _judged(shard: ShardEntry, undrained: set[str], uuids: dict[str, str]) -> Sh
 
 def without_count(shard: ShardEntry) -> ShardEntry:
     return replace(shard, count=None)
-
-
-def _undrainable(info: dict[str, Any]) -> str:
-    """Why a collection must never be drained, or "".
-
-    With replicas, a write rate limit may refuse the drain on some of them only, and Qdrant then
-    takes those for dead (Source: lib/collection/src/shards/replica_set/update.rs, 1.18.3).
-    """
-    config = info.get("config") or {}
-    replicas = (config.get("params") or {}).get("replication_factor") or 1
-    limit = (config.get("strict_mode_config") or {}).get("write_rate_limit")
-    return "write_rate_limit with replicas" if limit is not None and replicas > 1 else ""

@@ -76,7 +76,17 @@ async def check_installation(context: CoordinatorContext) -> None:
     mark = await _read_mark(context)
     if mark is None and await _put_mark(context):
         mark = await _read_mark(context)  # of two that put theirs at once, one is there
-    other = await _other_of(context, mark)
+    _check_none(await _other_of(context, mark))
+
+
+async def check_mark(context: CoordinatorContext) -> None:
+    """As `check_before_backup`, and puts no mark. Raises: Refused."""
+    with contextlib.suppress(Unavailable, TimedOut, TimeoutError):
+        async with asyncio.timeout(_BACKUP_S):
+            _check_none(await read_other(context))
+
+
+def _check_none(other: str) -> None:
     if other:
         raise Refused(
             f"another installation of cleancut uses this Qdrant cluster: {other}",

@@ -32,6 +32,7 @@ from cleancut.core.protocol.events import (
 )
 from cleancut.core.protocol.failures import failure_of
 from cleancut.core.protocol.states import OperationKind, Phase, State
+from cleancut.core.protocol.votes import agent_problems
 from cleancut.core.rebalance.rebalance import RebalanceMachine
 from cleancut.core.reshard.reshard import ReshardMachine
 from cleancut.core.restore.restore import RestoreMachine
@@ -271,10 +272,7 @@ class LeaderTerm:
             return
         sessions = await self._state.sessions()
         able = {name: seen for name, seen in sessions.items() if seen[1].peer_id is not None}
-        problems = tuple(
-            f"agent {name}: {sessions[name][1].problem or 'its Qdrant does not answer'}"
-            for name in sorted(set(sessions) - set(able))
-        )
+        problems = agent_problems({name: said for name, (_, said) in sessions.items()})
         for problem in problems:
             self._log.warning("left out", cause=problem, epoch=epoch)
         self.machine = self._machine_for(operation.kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from tests.e2e.conftest import Launch
 from tests.e2e.world import World, refused
@@ -25,6 +26,34 @@ def test_a_request_id_with_other_content_is_refused(world: World) -> None:
     reused = ("--request-id", request, "--collection", "articles")
     refused(world.cleancut("backup", "create", *reused), 2, "request")
     assert world.groups() == before
+
+
+def test_a_dry_run_says_what_the_backup_does_then_and_changes_nothing(world: World) -> None:
+    """Each shard is cut by the agent that the plan names, the parent is the newest backup, and
+    shards without a change cost nothing; the store and the next epoch are as without the plan."""
+    before = world.back_up("--full")
+    files = sorted(path for path in world.store.rglob("*") if path.is_file())
+    plan = world.ok("plan", "backup", "create", "--dry-run")
+    full = world.ok("plan", "backup", "create", "--dry-run", "--full", "-c", "articles")
+    assert (plan["blockers"], plan["expected_bytes"]) == ([], 0)
+    assert {cut["parent_epoch"] for cut in plan["shards"]} == {before["epoch"]}
+    assert full["collections"] == ["articles"]
+    assert full["expected_bytes"] == full["size_bytes"] > 0
+    refused(world.cleancut("backup", "create", "--dry-run", "-c", "nope"), 3, "'nope'")
+    assert sorted(path for path in world.store.rglob("*") if path.is_file()) == files
+    made = world.back_up()
+    assert made["epoch"] == before["epoch"] + 1
+    assert plan["collections"] == made["collections"]
+    assert [_cut_of(cut) for cut in plan["shards"]] == [
+        _cut_of(shard) for shard in made["evidence"]["shards"]
+    ]
+    world.change(0.2)
+    changed = world.ok("plan", "backup", "create", "--dry-run")
+    assert changed["expected_bytes"] is None
+
+
+def _cut_of(shard: dict[str, Any]) -> tuple[str, int, int, str]:
+    return shard["collection"], shard["shard_id"], shard["peer_id"], shard["agent"]
 
 
 def test_the_store_alone_tells_what_the_coordinator_tells(world: World) -> None:

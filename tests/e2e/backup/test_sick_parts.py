@@ -49,6 +49,10 @@ def others_are_backed_up(world: World) -> None:
     """A backup of all fails at once, with the name and the flag that leaves it out."""
     tried = world.cleancut("backup", "create", "--attempts", "5")
     refused(tried, 4, f"'{SINGLE}'", f"--exclude {SINGLE}")
+    planned = world.cleancut("backup", "create", "--dry-run")
+    refused(planned, 4, f"'{SINGLE}'", f"--exclude {SINGLE}")
+    (blocker,) = json.loads(planned.out)["plan"]["blockers"]
+    assert SINGLE in blocker
     assert world.back_up("-c", WHOLE, "--attempts", "5")["collections"] == [WHOLE]
     assert world.back_up("--exclude", SINGLE, "--attempts", "5")["collections"] == [WHOLE]
     partial = world.back_up("--allow-missing", "--attempts", "5")

@@ -58,6 +58,8 @@ PAIRS: list[tuple[type[api_values.ApiValue], Any]] = [
     (backups.MissingCollection, backup_pb2.MissingCollection),
     (api_values.PhaseTime, common_pb2.PhaseTime),
     (api_values.Attempt, common_pb2.Attempt),
+    (backups.BackupPlan, backup_pb2.BackupPlan),
+    (backups.PlannedCut, backup_pb2.PlannedCut),
     (backups.CollectionBytes, backup_pb2.CollectionBytes),
     (backups.BackupCheck, backup_pb2.BackupCheck),
     (garbage.KeptBackup, backup_pb2.KeptBackup),
