@@ -10,10 +10,16 @@ from typing import Any
 
 from cleancut.api.wire import is_map
 from cleancut.core.primitives.errors import Invalid
+from cleancut.core.protocol.requests import MAX_FILTER, MAX_IDS
 
 MAX_REQUEST_BYTES = 1 << 20
 MAX_TEXT = 512
 MAX_ITEMS = 1000
+LARGER = {
+    "cleancut.v1.UndeleteOptions.ids": MAX_IDS,
+    "cleancut.v1.UndeleteOptions.filter": MAX_FILTER,
+}
+"""Lists that may hold more than `MAX_ITEMS`, and texts that may be longer than `MAX_TEXT`."""
 MAX_METADATA_BYTES = 16 << 10
 MAX_STREAMS = 200
 """Calls at a time on one connection, watches among them."""
@@ -25,10 +31,10 @@ def check_sizes(message: Any) -> None:
     """Raises: Invalid, if a text or a list anywhere in it is too long, or a number is none."""
     for field, value in message.ListFields():
         values = value if field.is_repeated else (value,)
-        if len(values) > MAX_ITEMS:
-            raise Invalid(
-                f"{field.name} holds {len(values)} items, {MAX_ITEMS} at most", "ask in parts"
-            )
+        most = max(MAX_ITEMS, LARGER.get(field.full_name, 0))
+        longest = MAX_TEXT if field.is_repeated else LARGER.get(field.full_name, MAX_TEXT)
+        if len(values) > most:
+            raise Invalid(f"{field.name} holds {len(values)} items, {most} at most", "ask in parts")
         if is_map(field):
             values = (*value.keys(), *value.values())
         elif field.message_type is not None:
@@ -37,5 +43,5 @@ def check_sizes(message: Any) -> None:
             continue
         if field.type == field.TYPE_DOUBLE and not all(math.isfinite(one) for one in values):
             raise Invalid(f"{field.name} is not a number", "write a finite one")
-        if any(isinstance(one, str) and len(one) > MAX_TEXT for one in values):
-            raise Invalid(f"{field.name} is longer than {MAX_TEXT} characters", "write less")
+        if any(isinstance(one, str) and len(one) > longest for one in values):
+            raise Invalid(f"{field.name} is longer than {longest} characters", "write less")

@@ -217,8 +217,8 @@ def _options(
     ids, filter_, shard_keys = selected
     found = parse_ids([text_of(one, "--ids") for one in ids])
     condition = "" if filter_ is None else text_of(filter_, "--filter")
-    if condition:
-        parse_filter(condition)
+    if filter_ is not None:
+        parse_filter(condition)  # an empty one is none: it would select all points
     return UndeleteOptions(
         backup_id=of[0],
         collection=of[1],

@@ -12,8 +12,9 @@ from cleancut.api.restores import RestoreOptions
 from cleancut.api.wire import is_map
 from cleancut.client.client import Client
 from cleancut.core.primitives.errors import Invalid
-from cleancut.core.protocol.requests import BackupRequest
+from cleancut.core.protocol.requests import MAX_FILTER, MAX_IDS, BackupRequest
 from cleancut.rpc.request_limits import (
+    LARGER,
     MAX_ITEMS,
     MAX_METADATA_BYTES,
     MAX_REQUEST_BYTES,
@@ -22,7 +23,7 @@ from cleancut.rpc.request_limits import (
 )
 from cleancut.rpc.server import Listen
 from cleancut.testing.memory_api import MemoryApi
-from cleancut.v1 import backup_pb2, backup_pb2_grpc, cluster_pb2, cluster_pb2_grpc
+from cleancut.v1 import backup_pb2, backup_pb2_grpc, cluster_pb2, cluster_pb2_grpc, undelete_pb2
 from cleancut_coordinator.api.servicers import serve_api
 from tests.support.api_callers import run
 from tests.unit.core.auth.test_roles import methods
@@ -51,10 +52,11 @@ def too_large(kind: Any, depth: int = 0) -> list[Any]:
                 found.append(outer)
         elif field.is_repeated:
             one = "x" if field.type == field.TYPE_STRING else 1
-            getattr(message, field.name).extend([one] * (MAX_ITEMS + 1))
+            most = LARGER.get(field.full_name, MAX_ITEMS)
+            getattr(message, field.name).extend([one] * (most + 1))
             found.append(message)
         elif field.type == field.TYPE_STRING:
-            setattr(message, field.name, "x" * (MAX_TEXT + 1))
+            setattr(message, field.name, "x" * (LARGER.get(field.full_name, MAX_TEXT) + 1))
             found.append(message)
         elif field.type == field.TYPE_DOUBLE:
             setattr(message, field.name, float("nan"))
@@ -87,6 +89,11 @@ def test_the_largest_request_that_is_meant_fits() -> None:
     request = backup_pb2.CreateBackupRequest(request_id="r", collections=names)
     check_sizes(request)
     assert request.ByteSize() < MAX_REQUEST_BYTES / 2
+    uuids = [f"{n:08x}-0000-4000-8000-000000000000" for n in range(MAX_IDS)]
+    options = undelete_pb2.UndeleteOptions(ids=uuids, filter="x" * MAX_FILTER)
+    points = undelete_pb2.StartUndeleteRequest(request_id="r", options=options)
+    check_sizes(points)
+    assert points.ByteSize() < MAX_REQUEST_BYTES / 2
 
 
 def test_what_is_too_large_is_refused_and_the_server_goes_on() -> None:

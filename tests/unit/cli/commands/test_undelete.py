@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -55,5 +56,19 @@ def test_blockers_refuse_it() -> None:
                 answer = await cleancut("undelete", *verb, *ASKED, **env)
                 assert answer.code == Exit.REFUSED
                 assert "no agent has the engine" in answer.err
+
+    run(scenario())
+
+
+def test_an_empty_filter_is_none_and_selects_nothing(tmp_path: Path) -> None:
+    """Such as the file of a command that failed: without a filter all points are put back."""
+    empty = tmp_path / "filter.json"
+    empty.touch()
+
+    async def scenario() -> None:
+        plan = ("undelete", "plan", "17", "-c", "docs", "--filter", f"@{empty}")
+        answer = await cleancut(*plan, CLEANCUT_COORDINATOR="127.0.0.1:1")
+        assert answer.code == Exit.USAGE, answer.err
+        assert "the filter is not JSON" in answer.err
 
     run(scenario())
