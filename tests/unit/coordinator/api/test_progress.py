@@ -9,7 +9,7 @@ from cleancut.core.primitives.ids import AgentName, Epoch, FencingToken, Operati
 from cleancut.core.protocol.etcd_records import Awaited, Ctl, Operation, ProgressRecord, Vote
 from cleancut.core.protocol.states import OperationKind, Phase, State
 from cleancut.ports.coordination import Put
-from cleancut_coordinator.api.progress import read_behind, read_progress
+from cleancut_coordinator.api.progress import read_ahead, read_behind, read_progress
 from tests.unit.coordinator.leader.test_state import context, run
 
 
@@ -45,6 +45,24 @@ async def test_a_pending_operation_says_what_it_waits_for() -> None:
     asked = replace(mine, awaited=Awaited(what="waits for agent a1"))
     assert await read_behind(at, asked) == ("waits for agent a1",)
     assert await read_behind(at, replace(asked, state=State.DONE)) == ()
+
+
+@run
+async def test_a_new_operation_would_wait_for_what_runs_and_what_is_pending() -> None:
+    """Not for one that waits for agents, which others overtake, and not for one that is over."""
+    at = context()
+    assert await read_ahead(at) == ()
+    pending = Operation(
+        id=OperationId("r-1"), kind=OperationKind.RESTORE, state=State.PENDING, request="{}"
+    )
+    overtaken = replace(pending, id=OperationId("r-2"), awaited=Awaited(what="agent a1"))
+    over = replace(pending, id=OperationId("r-3"), state=State.DONE)
+    for one in (pending, overtaken, over):
+        await at.etcd.txn([], [Put(at.keys.operation(one.id), encode(one))])
+    running = Ctl(epoch=Epoch(14), phase=Phase.UPLOAD, operation=OperationId("b-1"))
+    await at.etcd.txn([], [Put(at.keys.ctl, encode(running))])
+    expected = ("waits behind backup #14 (UPLOAD)", "waits behind pending restore r-1")
+    assert await read_ahead(at) == expected
 
 
 @run
