@@ -91,7 +91,6 @@ def test_a_patch_is_the_same_agent(values: str) -> None:
         "--cluster prod --store s3://b/x agent values --etcd e:1 --image a\"b",
         "--cluster prod --store ftp://b/x agent values --etcd e:1",
         "--cluster No! --store s3://b/x agent values --etcd e:1",
-        "--store s3://b/x agent values --etcd e:1",
     ],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused(words: str) -> None:

@@ -289,6 +289,9 @@ class BackupService:
         backup = await self._held(name)
         if backup.state is State.DELETED:
             raise NotFound(f"backup {name} was deleted", "see `cleancut backup list`")
+        if backup.seed is not None:
+            hint = "it only stores data ahead; run `cleancut backup create`"
+            raise Refused(f"{name} is a seed, not a backup", hint)
         if backup.state not in IN_CATALOG:
             raise Refused(f"backup {name} is {state_of(backup)}", _hint_for(backup))
         return backup
@@ -372,8 +375,6 @@ class BackupService:
 
 def _hint_for(backup: Backup) -> str:
     """What to do about one that is not committed."""
-    if backup.seed is not None:
-        return "a seed makes no backup; run `cleancut backup create`"
     if is_over(backup):
         return "see `cleancut backup list`"
     return "`cleancut backup cancel` ends one that is under way"

@@ -95,5 +95,5 @@ def test_a_peer_without_agent_is_named(launch: Launch) -> None:
     world.run(lose_one())
     status = world.ok("status", "status")
     assert any("has no agent" in warning for warning in status["warnings"])
-    refused(world.cleancut(*ONCE), 4, "no agent can cut shard", "start an agent")
+    refused(world.cleancut(*ONCE), 4, "no agent can cut shard", "start them")
     assert world.groups() == []

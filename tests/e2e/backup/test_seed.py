@@ -99,7 +99,7 @@ def test_a_seed_stores_ahead_and_a_backup_needs_little(world: World) -> None:
     for agent in world.setup.agents:
         assert max(one["reading"] for one in streams(agent)) == 1
         assert ended(agent) >= SHAPE.shards / 2
-    refused(world.cleancut("restore", "plan", seeded["id"]), 4, "SEEDED")
+    refused(world.cleancut("restore", "plan", seeded["id"]), 4, "is a seed, not a backup")
     told = {one["id"]: one for one in world.ok("backups", "backup", "list")}
     assert {name: one["state"] for name, one in told.items()} == {
         first["id"]: "ABORTED",
