@@ -10,6 +10,7 @@ from cleancut.core.primitives.codec import Record, digest_of
 from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import AgentName, Epoch, ShardId
 from cleancut.core.protocol.etcd_records import Session
+from cleancut.core.protocol.requests import UndeleteRequest
 
 SCRATCH = 3
 """Scratch that a shard takes, in sizes of its tar: the tar, then unpacked, and its points."""
@@ -26,11 +27,13 @@ class PlannedShard(Record, frozen=True):
 
 
 class UndeletePlan(Record, frozen=True):
-    """What an undelete reads, and where; it can start if there are no `blockers`."""
+    """What an undelete reads, and where; it can start if there are no `blockers`. `asked`: see
+    `asked_of`."""
 
     backup: Epoch
     collection: str
     into: str
+    asked: str = ""
     shards: tuple[PlannedShard, ...] = ()
     notes: tuple[str, ...] = ()
     blockers: tuple[str, ...] = ()
@@ -39,7 +42,12 @@ class UndeletePlan(Record, frozen=True):
     def digest(self) -> str:
         """What is agreed to: which agent reads a shard may change."""
         shards = [replace(shard, agent=AgentName("")) for shard in self.shards]
-        return digest_of([self.backup, self.collection, self.into, shards])
+        return digest_of([self.backup, self.collection, self.into, self.asked, shards])
+
+
+def asked_of(request: UndeleteRequest) -> str:
+    """The digest of which points are asked for, and whether those that differ are replaced."""
+    return digest_of([request.ids, request.filter, request.shard_keys, request.overwrite])
 
 
 def with_agents(plan: UndeletePlan, sessions: Mapping[AgentName, Session]) -> UndeletePlan:

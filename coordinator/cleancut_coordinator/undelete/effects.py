@@ -28,6 +28,7 @@ from cleancut.core.undelete.phases import (
 from cleancut.core.undelete.plan import (
     PlannedShard,
     UndeletePlan,
+    asked_of,
     check_agreed,
     check_undelete,
     shares,
@@ -82,6 +83,7 @@ class UndeleteEffects:
             backup=request.backup,
             collection=request.collection,
             into=request.into,
+            asked=asked_of(request),
             shards=tuple(
                 PlannedShard(
                     shard_id=ShardId(shard.shard_id),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
 from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import AgentName, Epoch, PeerId, ShardId
 from cleancut.core.protocol.etcd_records import Session
+from cleancut.core.protocol.requests import UndeleteRequest
 from cleancut.core.undelete.plan import (
     PlannedShard,
     UndeletePlan,
+    asked_of,
     check_agreed,
     check_undelete,
     shares,
@@ -72,6 +76,17 @@ def test_what_is_agreed_to_is_not_who_reads() -> None:
     check_agreed(one, "")
     with pytest.raises(Refused, match="has changed"):
         check_agreed(one, "other")
+
+
+@pytest.mark.parametrize(
+    "other", [{"ids": (1,)}, {"filter": "{}"}, {"shard_keys": ("eu",)}, {"overwrite": True}]
+)
+def test_an_agreement_is_for_these_points_and_no_others(other: dict[str, Any]) -> None:
+    asked = UndeleteRequest(backup=Epoch(3), collection="docs", into="docs")
+    agreed = replace(PLAN, asked=asked_of(asked))
+    check_agreed(replace(PLAN, asked=asked_of(replace(asked, points_per_s=5))), agreed.digest)
+    with pytest.raises(Refused, match="has changed"):
+        check_agreed(replace(PLAN, asked=asked_of(replace(asked, **other))), agreed.digest)
 
 
 @pytest.mark.parametrize(("rate", "agents", "each"), [(0, 2, 0), (500, 2, 250), (1, 3, 1)])
