@@ -17,7 +17,7 @@ from cleancut.api.restores import Restore
 from cleancut.api.schedules import Schedule
 from cleancut.api.values import OperationError
 from cleancut.core.primitives.errors import CleancutError, Invalid, NotFound, Refused
-from cleancut.core.primitives.timestamps import format_time, parse_time
+from cleancut.core.primitives.timestamps import format_second, parse_time
 from cleancut.core.protocol.states import IN_CATALOG, State
 from cleancut_operator.conditions import (
     COMPLETE,
@@ -137,7 +137,7 @@ def _is_repeatable(seen: Seen, now_s: float) -> bool:
 
 def claimed(seen: Seen, now_s: float) -> Step:
     """Before the first call that starts something."""
-    now = format_time(now_s)
+    now = format_second(now_s)
     fields = _with_conditions(seen, {"state": "pending"}, (PROGRESSING, "REQUESTED", ""), now=now)
     return Step(status=fields | {"requestedAt": now}, wait_s=0.0)
 
@@ -220,7 +220,7 @@ def _changed(
     wait_s: float | None,
 ) -> Step:
     """Nothing, if the object says so already."""
-    wanted = _with_conditions(seen, fields, verdict, now=format_time(now_s))
+    wanted = _with_conditions(seen, fields, verdict, now=format_second(now_s))
     if not differs(seen.status, wanted):
         return Step(wait_s=wait_s)
     return Step(status=wanted, told=_told(seen, wanted, verdict), wait_s=wait_s)

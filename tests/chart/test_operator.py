@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from cleancut.core.primitives.errors import Fenced
+from cleancut.core.primitives.labels import MAX_LABELS, MAX_VALUE
 from cleancut_devcluster.demo.data import COLLECTION
 from cleancut_devcluster.launch.free_ports import free_ports
 from cleancut_devcluster.launch.process import Child, start_child, wait_logged
@@ -125,6 +126,8 @@ def test_a_status_is_never_written_into_another_object_of_the_name(kube: KubeSer
     ("kind", "spec", "told"),
     [
         ("CleancutBackup", {"attempts": 0}, "attempts"),
+        ("CleancutBackup", {"labels": {"a": "x" * (MAX_VALUE + 1)}}, "labels"),
+        ("CleancutBackup", {"labels": {str(n): "" for n in range(MAX_LABELS + 1)}}, "labels"),
         ("CleancutBackup", {"deletionPolicy": "Keep"}, "deletionPolicy"),
         ("CleancutRestore", {"backup": "17"}, "confirm"),
         ("CleancutRestore", {"backup": "17", "confirm": "18"}, "confirm has to repeat the backup"),

@@ -81,7 +81,7 @@ def test_a_backup_is_claimed_then_started_then_looked_at() -> None:
     step = claimed(one, NOW_S)
     assert (step.wait_s, step.told) == (0.0, None)
     one = after(one, step)
-    assert one.status["requestedAt"] == "2027-01-15T08:00:00.000Z"
+    assert one.status["requestedAt"] == "2027-01-15T08:00:00Z"
     assert (one.status["state"], holding(one)) == ("pending", "Progressing")
     assert next_call(one, NOW_S + 1) is Call.START
     step = answered(one, backup(State.PREPARING), NOW_S + 1)
