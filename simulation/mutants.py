@@ -260,7 +260,7 @@ BACKUP_MUTANTS = {
         ("votes_answer",),
         (Patch(agent_loop, "Modified", of_any_session),),
         {"calm": False},
-        first=80,
+        first=184,
     ),
     "misses_one": Mutant(
         "a commit is guarded by all votes",
@@ -293,7 +293,7 @@ BACKUP_MUTANTS = {
         ("quiet_is_true", "cut_in_window"),
         (Patch(LeaderBackupEffects, "_drain_one", drain_unawaited),),
         {"burst": True, "calm": False},
-        first=2142,
+        first=2373,
     ),
     "rewrites": Mutant(
         "what is published is what was decided",

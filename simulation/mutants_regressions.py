@@ -87,14 +87,14 @@ REGRESSION_MUTANTS = {
             Patch(identity, "check_same", check_no_uuid),
         ),
         {"situation": "replaced_early"},
-        first=1388,
+        first=1822,
     ),
     "sends_unseen": Mutant(
         "a tar is sent only once the collection that Qdrant has chosen is seen to be ours",
         ("old_data_stays",),
         (Patch(recovery, "check_chosen", check_nothing),),
         {"situation": "replaced_early"},
-        first=4522,
+        first=15096,
     ),
     "uploads_by_name": Mutant(
         "a tar is uploaded by a name that goes with its collection",
@@ -121,14 +121,14 @@ REGRESSION_MUTANTS = {
         ("undone_leaves_nothing", "drops_own_only"),
         (Patch(CollectionCreator, "_check_fresh", always_fresh),),
         {"situation": "replaced_frozen"},
-        first=8458,
+        first=8952,
     ),
     "begins_early": Mutant(
         "nothing begins while an effect has to be repeated",
         ("round_of_leader", "told_by_all"),
         (Patch(Attempt, "busy", BEGINS_EARLY),),
         {"situation": "taken_over"},
-        first=1242,
+        first=2954,
     ),
     "moves_again": Mutant(
         "a rebalance moves no shard onto a peer that has got it meanwhile",

@@ -181,20 +181,21 @@ RESTORE_MUTANTS = {
         ("told_by_all", "round_of_leader"),
         _machine(AnyRound),
         {"situation": "taken_over"},
+        first=614,
     ),
     "many_writers": Mutant(
         "writes between the two readings forbid publishing",
         ("told_by_all", "never_half"),
         _machine(ManyWriters),
         _RESTORES,
-        first=68,
+        first=180,
     ),
     "publishes_early": Mutant(
         "all agents seal before anything is published",
         ("told_by_all",),
         _machine(PublishesEarly),
         _RESTORES,
-        first=68,
+        first=138,
     ),
     "aborts_late": Mutant(
         "from CREATE on a failure is undone",

@@ -113,6 +113,6 @@ UPKEEP_MUTANTS = {
             Patch(LiveSet, "_reusable", not_reusable),
         ),
         {"situation": "marked"},
-        first=1415,
+        first=1500,
     ),
 }
