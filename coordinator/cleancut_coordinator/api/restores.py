@@ -145,22 +145,18 @@ class RestoreService:
         plan_digest: str,
         known: Operation | None = None,
     ) -> RestoreRequest:
-        """`known`: the operation of an earlier call, whose moment counts: there may be newer marks.
+        """`known`: the operation of an earlier call, whose moment or latest backup counts: there
+        may be newer ones.
 
         Raises: NotFound, Refused, Corrupt, and what the store does; nothing is recorded then.
         """
-        if options.overwrite and backup == LATEST:
-            raise Invalid(
-                "`latest` cannot overwrite a collection: the backup of the old data, which is made"
-                " before, is the latest one afterwards",
-                "give the backup's number or id, see `cleancut backup list`",
-            )
         source = parse_cluster(options.from_cluster) if options.from_cluster else ""
         if source == self._context.paths.cluster:
             source = ""
         named, target = tuple(sorted(set(options.collections))), None
         if options.target is None:
-            epoch = await self._backups.find_epoch(backup, source, options.from_store)
+            before = _recorded(known) if backup == LATEST else None
+            epoch = before.backup if before else await self._named(backup, source, options)
         elif options.from_store:
             raise Refused(
                 "archived logs are not copied, so a backup in a copy is restored as it is",
@@ -168,8 +164,8 @@ class RestoreService:
             )
         else:
             asked = asked_of(options.target)
-            before = _recorded_moment(known, asked)
-            epoch, target = before or await self._moment(backup, asked, source, named)
+            moment = _recorded_moment(known, asked)
+            epoch, target = moment or await self._moment(backup, asked, source, named)
             named = tuple(sorted({shard.collection for shard in target.shards}))
         return RestoreRequest(
             backup=epoch,
@@ -197,6 +193,16 @@ class RestoreService:
             offline=options.offline,
             overwrite=options.overwrite,
         )
+
+    async def _named(self, backup: str, source: str, options: RestoreOptions) -> Epoch:
+        """Raises: as `find_epoch`; Invalid, for the latest one in the place of a collection."""
+        if options.overwrite and backup == LATEST:
+            raise Invalid(
+                "`latest` cannot overwrite a collection: the backup of the old data, which is made"
+                " before, is the latest one afterwards",
+                "give the backup's number or id, see `cleancut backup list`",
+            )
+        return await self._backups.find_epoch(backup, source, options.from_store)
 
     async def _moment(
         self, backup: str, asked: MomentRequest, source: str, named: tuple[str, ...]
@@ -394,11 +400,16 @@ def _shown_plan(plan: plans.PlacementPlan) -> RestorePlan:
     )
 
 
+def _recorded(known: Operation | None) -> RestoreRequest | None:
+    """What an earlier call asked for."""
+    return None if known is None else decode(RestoreRequest, known.request.encode(), known.id)
+
+
 def _recorded_moment(known: Operation | None, asked: MomentRequest) -> tuple[Epoch, Moment] | None:
     """What an earlier call resolved this to, if it asked for the same."""
-    if known is None:
+    request = _recorded(known)
+    if request is None:
         return None
-    request = decode(RestoreRequest, known.request.encode(), "the request")
     same = request.target is not None and request.target.asked == asked
     return (request.backup, request.target) if request.target is not None and same else None
 

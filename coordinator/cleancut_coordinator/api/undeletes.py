@@ -12,13 +12,14 @@ from cleancut.api.interface import PageRequest
 from cleancut.api.operations import is_over
 from cleancut.api.undeletes import Undelete, UndeleteOptions, UndeletePage, UndeletePlan
 from cleancut.core.points.selection import parse_ids
+from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError, NotFound
 from cleancut.core.primitives.ids import check_collection_name
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.requests import UndeleteRequest, check_undelete
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind
 from cleancut.core.undelete import plan as planning
-from cleancut.repository.catalog import find_group
+from cleancut.repository.catalog import LATEST, find_group
 from cleancut_coordinator.api.history import find_any, list_all
 from cleancut_coordinator.api.progress import read_behind, read_progress, wait_over, watch
 from cleancut_coordinator.context import CoordinatorContext
@@ -52,8 +53,9 @@ class UndeleteService:
         self, options: UndeleteOptions, *, request_id: str, plan_digest: str
     ) -> Undelete:
         leader = self._leading()
-        request = await self._request(options, plan_digest)
-        if not await requests.is_recorded(self._context, request_id):
+        known = await requests.recorded(self._context, request_id, OperationKind.UNDELETE)
+        request = await self._request(options, plan_digest, known)
+        if known is None:
             plan = await UndeleteEffects(self._context).plan(request)
             planning.check_agreed(planning.check_undelete(plan), plan_digest)
         operation = await requests.record(
@@ -88,11 +90,18 @@ class UndeleteService:
         term.cancel((await requests.load(self._context, undelete.id, OperationKind.UNDELETE)).id)
         return await wait_over(self.watch_undelete(undelete.id), undelete)
 
-    async def _request(self, options: UndeleteOptions, plan_digest: str) -> UndeleteRequest:
-        """Raises: Invalid, NotFound."""
-        manifest = await find_group(self._context.store, self._context.paths, options.backup_id)
+    async def _request(
+        self, options: UndeleteOptions, plan_digest: str, known: Operation | None = None
+    ) -> UndeleteRequest:
+        """`known`: the operation of an earlier call, whose latest backup counts: there may be a
+        newer one. Raises: Invalid, NotFound."""
+        if known is not None and options.backup_id == LATEST:
+            epoch = decode(UndeleteRequest, known.request.encode(), known.id).backup
+        else:
+            context = self._context
+            epoch = (await find_group(context.store, context.paths, options.backup_id)).epoch
         request = UndeleteRequest(
-            backup=manifest.epoch,
+            backup=epoch,
             collection=check_collection_name(options.collection),
             into=check_collection_name(options.into or options.collection),
             ids=parse_ids(options.ids),
