@@ -36,10 +36,14 @@ class Child:
             self._tail += piece
             del self._tail[:-SHOWN_BYTES]
 
-    async def line(self) -> Line | None:
-        """The next one on stdout; None at its end, which may have cut the last one short."""
+    async def line(self, within_s: float | None = None) -> Line | None:
+        """The next one on stdout; None at its end, which may have cut the last one short.
+
+        Raises: TimeoutError, if there is none `within_s`.
+        """
         assert self.process.stdout is not None
-        text = await self.process.stdout.readline()
+        async with asyncio.timeout(within_s):
+            text = await self.process.stdout.readline()
         return msgspec.json.decode(text, type=Line) if text.endswith(b"\n") else None
 
     def failure(self, label: str, does: str) -> CleancutError:

@@ -15,13 +15,15 @@ from msgspec.structs import replace
 
 from cleancut.core.format.manifest import ShardEntry
 from cleancut.core.format.paths import Paths
-from cleancut.core.primitives.errors import Corrupt, Refused, from_reason
+from cleancut.core.primitives.errors import Corrupt, Refused, TimedOut, from_reason
 from cleancut.data.child import Child, child
 from cleancut.data.job import Line, ShardJob
 from cleancut.ports.store import Store
 from cleancut.repository.shards.captured_tar import read_captured
 
 _LINE_BYTES = 64 << 20
+SILENT_S = 3600.0
+"""How long a process may say nothing: it unpacks a shard, opens it, and reports points."""
 _NEEDED = 3
 """Scratch that a shard takes, in sizes of its tar: the tar, then unpacked, and what is written."""
 
@@ -69,18 +71,21 @@ async def run_shard(
     job: ShardJob,
     *,
     progress: Callable[[int], None],
+    silent_s: float = SILENT_S,
 ) -> Line:
     """Does `job` on `shard`, whose tar and directory lie next to `job.out`; the last line of its
     process. `progress`: takes the points so far.
 
-    Raises: Corrupt, for a damaged shard; what the job fails with.
+    Raises: Corrupt, for a damaged shard; TimedOut, if the process says nothing for `silent_s`; what
+        the job fails with.
     """
     scratch = Path(job.out)
     tar, directory = scratch.with_suffix(".tar"), scratch.with_suffix(".shard")
     label = f"{shard.collection}/{shard.shard_id}"
     try:
         await write_tar(store, paths, shard, tar)
-        line = await _run(replace(job, tar=str(tar), directory=str(directory)), progress, label)
+        opened = replace(job, tar=str(tar), directory=str(directory))
+        line = await _run(opened, progress, label, silent_s)
     finally:
         tar.unlink(missing_ok=True)
         await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
@@ -100,16 +105,24 @@ async def write_tar(store: Store, paths: Paths, shard: ShardEntry, target: Path)
         raise Refused(f"cannot write {target}: {error.strerror}", "see --scratch") from error
 
 
-async def _run(job: ShardJob, progress: Callable[[int], None], label: str) -> Line:
+async def _run(job: ShardJob, progress: Callable[[int], None], label: str, silent_s: float) -> Line:
     async with child("cleancut.data.shard_process", _LINE_BYTES) as started:
-        last = await _talk(started, job, progress)
+        try:
+            last = await _talk(started, job, progress, silent_s)
+        except TimeoutError:
+            raise TimedOut(
+                f"{label}: the process that opens the shard said nothing for {silent_s:g} s",
+                "look at the memory and the disk of its host, then try again",
+            ) from None
         await started.process.wait()
     if last.parts is None and last.result is None and not last.reason:
         raise started.failure(label, "opens the shard")
     return last
 
 
-async def _talk(started: Child, job: ShardJob, progress: Callable[[int], None]) -> Line:
+async def _talk(
+    started: Child, job: ShardJob, progress: Callable[[int], None], silent_s: float
+) -> Line:
     """The last line."""
     stdin = started.process.stdin
     assert stdin is not None
@@ -120,7 +133,7 @@ async def _talk(started: Child, job: ShardJob, progress: Callable[[int], None]) 
         stdin.close()
     except (BrokenPipeError, ConnectionResetError):
         return last
-    while (line := await started.line()) is not None:
+    while (line := await started.line(silent_s)) is not None:
         last = line
         progress(last.points)
     return last

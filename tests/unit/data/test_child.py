@@ -7,8 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from cleancut.core.primitives.errors import CleancutError, Corrupt
+from cleancut.core.format.paths import Paths
+from cleancut.core.primitives.errors import CleancutError, Corrupt, TimedOut
+from cleancut.core.primitives.ids import ClusterName
 from cleancut.data.child import SHOWN_BYTES, child, failure_of
+from cleancut.data.job import ShardJob
+from cleancut.data.shard_runner import run_shard
+from cleancut.runtime.clock import SystemClock
+from cleancut.store.open import open_store
 from tests.support.recorded_backups import RecordedStore, made_info, made_tar
 from tests.unit.data.test_resharding import reshard
 
@@ -49,6 +55,21 @@ def test_much_on_stderr_stops_no_process(tmp_path: Path, monkeypatch: pytest.Mon
     every_process_does("sys.stderr.write('warning ' * 100_000)", tmp_path, monkeypatch)
     _, made = reshard(store, tmp_path / "scratch", ("", 2))
     assert sum(shard.count or 0 for shard in made.shards) == 1
+
+
+def test_a_process_that_says_nothing_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is ended, and the shard is named: an undelete would keep its turn for a day."""
+    store = RecordedStore(tmp_path)
+    shard = store.publish_recorded(1, "t0").shards[0]
+    opened = open_store(store.flags[1], SystemClock())
+    job = ShardJob("lines", str(tmp_path / "out"))
+    every_process_does("signal.pause()", tmp_path, monkeypatch)
+    paths = Paths(ClusterName("prod"))
+    with pytest.raises(TimedOut, match="docs/0: the process that opens the shard said nothing"):
+        asyncio.run(run_shard(opened, paths, shard, job, progress=print, silent_s=0.2))
+    assert [one.name for one in tmp_path.iterdir() if one.name.startswith("out")] == []
 
 
 def test_the_end_of_stderr_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
