@@ -96,6 +96,7 @@ def test_an_unknown_flag_of_an_agent_that_stays(installed: World) -> None:
 def test_an_agents_pod_is_deleted_in_an_upload(installed: World) -> None:
     """The epoch is given up, the pod waited for, and the next attempt is committed."""
     installed.whole()
+    installed.fill("many", shards=6, points=20_000)  # 5 MB: half a minute at this rate
     installed.cleancut("cluster", "settings", "--upload-rate", "64KiB")
     try:
         create = ("-o", "name", "backup", "create", "--full", "--no-wait")
@@ -105,6 +106,7 @@ def test_an_agents_pod_is_deleted_in_an_upload(installed: World) -> None:
     finally:
         installed.cleancut("cluster", "settings", "--upload-rate", "0")
     assert installed.state_becomes(number, *ENDED, timeout_s=400) == "COMMITTED"
+    installed.drop("many")
     installed.whole()
 
 

@@ -101,13 +101,16 @@ class World:
         return number
 
     def state_becomes(self, number: str, *states: str, timeout_s: float = BACKUP_S) -> str:
-        """The state of these that the backup came to."""
+        """The state of these in which the backup was seen first."""
+        seen = ""
 
         def reached() -> bool:
-            return self.backup(number)["state"] in states
+            nonlocal seen
+            seen = self.backup(number)["state"]
+            return seen in states
 
         until(reached, f"backup {number} is {' or '.join(states)}", timeout_s)
-        return str(self.backup(number)["state"])
+        return seen
 
     def endpoints(self) -> int:
         """Pods of Qdrant that its Service sends calls to."""
