@@ -78,7 +78,9 @@ async def _load_published(store: Store, paths: Paths, epoch: Epoch) -> Manifest:
     try:
         data = await read_document(store, path)
     except NotFound as error:
-        raise NotFound(f"there is no backup #{epoch}", "see `cleancut backup list`") from error
+        raise NotFound(
+            f"cluster {paths.cluster} has no backup #{epoch}", "see `cleancut backup list`"
+        ) from error
     manifest = parse_manifest(data, path)
     if manifest.epoch != epoch:
         raise Corrupt(f"{path} holds the manifest of epoch {manifest.epoch}", CORRUPT_HINT)
