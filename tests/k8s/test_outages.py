@@ -101,7 +101,7 @@ def test_an_agents_pod_is_deleted_in_an_upload(installed: World) -> None:
     try:
         create = ("-o", "name", "backup", "create", "--full", "--no-wait")
         number = installed.cleancut(*create).strip()
-        assert installed.state_becomes(number, "UPLOAD", *ENDED) == "UPLOAD"
+        assert installed.state_becomes(number, "UPLOADING", *ENDED) == "UPLOADING"
         installed.kubectl("delete", "pod", "qdrant-1", "--wait=false")
     finally:
         installed.cleancut("cluster", "settings", "--upload-rate", "0")
