@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from cleancut.api.backups import Backup
 from cleancut.api.operations import is_over
 from cleancut.api.rebalances import Rebalance
@@ -17,7 +19,7 @@ from cleancut.api.values import AgentProgress
 from cleancut.core.primitives.ids import AgentName, Epoch
 from cleancut.core.protocol.etcd_keys import agent_of
 from cleancut.core.protocol.etcd_records import Ctl, Operation, ProgressRecord, Vote
-from cleancut.core.protocol.states import BACKUP_KINDS, CLOSED, Phase, State
+from cleancut.core.protocol.states import BACKUP_KINDS, CLOSED, FINAL_STATES, Phase, State
 from cleancut.ports.clock import Clock
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import decode_or_skip, read_ctl, read_operations
@@ -42,6 +44,20 @@ async def read_progress(
         if read is not None and agent not in shown:
             shown[agent] = _shown(agent, read)
     return tuple(shown[agent] for agent in sorted(shown))
+
+
+async def with_progress(
+    context: CoordinatorContext, shown: Shown, operation: Operation, moving: Phase | None = None
+) -> Shown:
+    """`shown`, with how far its agents are and what it waits for, unless it is over. `moving`: as
+    `read_progress` takes it."""
+    if operation.state in FINAL_STATES:
+        return shown
+    return replace(
+        shown,
+        progress=await read_progress(context, operation.epoch, moving),
+        warnings=(*shown.warnings, *await read_behind(context, operation)),
+    )
 
 
 def _shown(agent: AgentName, read: ProgressRecord) -> AgentProgress:

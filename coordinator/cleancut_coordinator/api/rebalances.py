@@ -21,11 +21,11 @@ from cleancut.api.values import to_value
 from cleancut.core.primitives.errors import CleancutError, NotFound
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.requests import RebalanceRequest
-from cleancut.core.protocol.states import FINAL_STATES, OperationKind
+from cleancut.core.protocol.states import OperationKind
 from cleancut.core.rebalance.plan import check_balance
 from cleancut_coordinator.api.history import find_any, list_all
 from cleancut_coordinator.api.peer_agents import read_peer_agents
-from cleancut_coordinator.api.progress import read_behind, read_progress, wait_over, watch
+from cleancut_coordinator.api.progress import wait_over, watch, with_progress
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leadership import Leadership
@@ -112,13 +112,7 @@ class RebalanceService:
             else:
                 agents = await read_peer_agents(self._context)
                 shown = with_agents(with_moves(shown, draft), agents)
-        if operation.state in FINAL_STATES:
-            return shown
-        return replace(
-            shown,
-            progress=await read_progress(self._context, operation.epoch),
-            warnings=(*shown.warnings, *await read_behind(self._context, operation)),
-        )
+        return await with_progress(self._context, shown, operation)
 
 
 def _request(options: RebalanceOptions, plan_digest: str) -> RebalanceRequest:

@@ -16,11 +16,11 @@ from cleancut.core.primitives.errors import CleancutError, NotFound
 from cleancut.core.primitives.ids import check_collection_name
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.requests import ReshardRequest, check_shard_number
-from cleancut.core.protocol.states import FINAL_STATES, OperationKind
+from cleancut.core.protocol.states import OperationKind
 from cleancut.core.reshard import plan as planning
 from cleancut_coordinator.api.history import find_any, list_all
 from cleancut_coordinator.api.peer_agents import read_peer_agents
-from cleancut_coordinator.api.progress import read_behind, read_progress, wait_over, watch
+from cleancut_coordinator.api.progress import wait_over, watch, with_progress
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leadership import Leadership
@@ -102,13 +102,7 @@ class ReshardService:
             else:
                 agents = await read_peer_agents(self._context)
                 shown = with_step_agents(with_steps(shown, draft), agents)
-        if operation.state in FINAL_STATES:
-            return shown
-        return replace(
-            shown,
-            progress=await read_progress(self._context, operation.epoch),
-            warnings=(*shown.warnings, *await read_behind(self._context, operation)),
-        )
+        return await with_progress(self._context, shown, operation)
 
 
 def _request(options: ReshardOptions, plan_digest: str) -> ReshardRequest:

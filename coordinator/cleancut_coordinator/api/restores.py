@@ -54,7 +54,7 @@ from cleancut.repository.catalog import LATEST, get_checked, load_group
 from cleancut.repository.holds import reason_expiry
 from cleancut_coordinator.api.backups import BackupService
 from cleancut_coordinator.api.history import find_any, list_all, resolve_any
-from cleancut_coordinator.api.progress import read_behind, read_progress, wait_over, watch
+from cleancut_coordinator.api.progress import wait_over, watch, with_progress
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leadership import Leadership
@@ -270,13 +270,7 @@ class RestoreService:
             shown = await self._with_reshards(shown)
         if not unread:
             shown = await self._of_store(shown, operation, request)
-        if operation.state in FINAL_STATES:
-            return shown
-        return replace(
-            shown,
-            progress=await read_progress(self._context, operation.epoch, Phase.RECOVER),
-            warnings=(*shown.warnings, *await read_behind(self._context, operation)),
-        )
+        return await with_progress(self._context, shown, operation, Phase.RECOVER)
 
     async def _with_hold(self, shown: Restore) -> Restore:
         """`shown`, with what can be read now of the backup of what it overwrites."""

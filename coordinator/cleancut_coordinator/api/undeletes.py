@@ -21,7 +21,7 @@ from cleancut.core.protocol.states import FINAL_STATES, OperationKind
 from cleancut.core.undelete import plan as planning
 from cleancut.repository.catalog import LATEST, find_group
 from cleancut_coordinator.api.history import find_any, list_all
-from cleancut_coordinator.api.progress import read_behind, read_progress, wait_over, watch
+from cleancut_coordinator.api.progress import wait_over, watch, with_progress
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leadership import Leadership
@@ -130,10 +130,4 @@ class UndeleteService:
                 shown = replace(shown, warnings=(*shown.warnings, unread))
             else:
                 shown = with_shards(shown, draft)
-        if operation.state in FINAL_STATES:
-            return shown
-        return replace(
-            shown,
-            progress=await read_progress(self._context, operation.epoch),
-            warnings=(*shown.warnings, *await read_behind(self._context, operation)),
-        )
+        return await with_progress(self._context, shown, operation)
