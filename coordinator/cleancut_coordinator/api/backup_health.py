@@ -15,7 +15,7 @@ from cleancut.core.protocol.outcomes import Outcome, outcome_of
 from cleancut.core.protocol.states import FINAL_STATES, SUCCEEDED, OperationKind
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_operations
-from cleancut_coordinator.maintenance.protection import judge_now
+from cleancut_coordinator.maintenance.protection import judge_now, read_live
 from cleancut_coordinator.maintenance.scheduler import read_state
 
 _BOUND_S = 10.0
@@ -38,7 +38,7 @@ async def read_backup_health(context: CoordinatorContext) -> BackupHealth | None
     ]
     return BackupHealth(
         good=stock.good,
-        protection=(await judge_now(context)).collections,
+        protection=(await judge_now(context, await read_live(context))).collections,
         last_failed=await _last_failed(context),
         schedules=tuple(schedules),
         verified="verify" in proven,

@@ -7,6 +7,7 @@ judgement.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from cleancut.core.doctor.protection import (
     Promise,
@@ -38,15 +39,20 @@ async def read_protection(context: CoordinatorContext) -> Protection:
         return unknown_protection("the store does not answer in time")
     except CleancutError as error:
         return unknown_protection(error.message)
-    return await judge_now(context)
+    return await judge_now(context, await read_live(context))
 
 
-async def judge_now(context: CoordinatorContext) -> Protection:
-    """The judgement on what was read of the catalog last. Raises: errors of etcd."""
+async def read_live(context: CoordinatorContext) -> list[str] | None:
+    """The cluster's collections; None, if no peer answers."""
     try:
-        live = await ask_any(context.peers, lambda peer: peer.collections(_ASK_S))
+        return await ask_any(context.peers, lambda peer: peer.collections(_ASK_S))
     except CleancutError:
-        live = None
+        return None
+
+
+async def judge_now(context: CoordinatorContext, live: Sequence[str] | None) -> Protection:
+    """The judgement on what was read of the catalog last, for these collections of the cluster;
+    None: they are not known. Raises: errors of etcd."""
     tests = [one for one in (context.catalog.last_drill(), await _last_restore(context)) if one]
     return judge_protection(
         context.catalog.protecting(),

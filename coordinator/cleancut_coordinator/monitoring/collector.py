@@ -91,14 +91,15 @@ class MetricsCollector:
         if self._context.archive.collections:
             bases = await self._context.bases.read()
             self._metrics.set_archive_bases(frozenset(base.chain for base in bases))
+        live = None
         try:
-            names = await ask_any(self._context.peers, lambda peer: peer.collections(_ASK_S))
+            live = await ask_any(self._context.peers, lambda peer: peer.collections(_ASK_S))
         except CleancutError as error:
             self._log.debug("collections unread", cause=error.message)
             self._metrics.show_collections(None)
         else:
-            self._metrics.show_collections({name: stock.collections.get(name) for name in names})
-        self._metrics.show_protection(await judge_now(self._context))
+            self._metrics.show_collections({name: stock.collections.get(name) for name in live})
+        self._metrics.show_protection(await judge_now(self._context, live))
         if clock.monotonic_s() >= self._size_at_s:
             listed_s = clock.monotonic_s()
             self._metrics.show_store_size(await self._context.catalog.size_bytes())
