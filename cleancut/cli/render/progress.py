@@ -14,7 +14,6 @@ from rich.text import Text
 
 from cleancut.api.operations import Operation
 from cleancut.api.state_words import step_of, title_of
-from cleancut.api.values import Attempt
 from cleancut.api.work import work_of
 from cleancut.cli.exit_codes import say
 from cleancut.cli.render.attempts import ended
@@ -132,8 +131,6 @@ def headline(noun: str, operation: Operation) -> str:
 
 def failures(operation: Operation) -> Iterator[str]:
     """Why attempts before failed, while another one runs or is waited for."""
-    last: Attempt | None = None
     for number, one in enumerate(operation.attempt_history, start=1):
         if one.error is not None:
-            last = one
-            yield f"attempt {number} {ended(last)}"
+            yield f"attempt {number} {ended(one)}"
