@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from cleancut.cli.commands.operations import show_operation
 from cleancut.cli.exit_codes import Exit, report_error
 from cleancut.cli.options import (
     completed,
@@ -156,13 +157,9 @@ _id = click.argument("rebalance_id", metavar="ID", shell_complete=completed("reb
 def show(context: click.Context, /, rebalance_id: str) -> None:
     """Show a rebalance."""
     settings = settings_of(context)
-    if settings.offline:
-        from cleancut.cli.offline_history import show_ended
-
-        found = show_ended(settings, "rebalance", rebalance_id)
-    else:
-        found = ask(settings, lambda client: client.get_rebalance(rebalance_id))
-    emit(settings.output, "rebalance", found)
+    show_operation(
+        settings, "rebalance", rebalance_id, lambda client: client.get_rebalance(rebalance_id)
+    )
 
 
 @rebalance.command()

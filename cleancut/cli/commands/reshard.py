@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cleancut.cli.exit_codes import Exit, report_error, say
+from cleancut.cli.commands.operations import list_operations, show_operation
+from cleancut.cli.exit_codes import Exit, report_error
 from cleancut.cli.options import (
     completed,
     confirm,
@@ -16,7 +17,7 @@ from cleancut.cli.options import (
     wait_options,
     yes_option,
 )
-from cleancut.cli.render.output import emit, emit_many
+from cleancut.cli.render.output import emit
 from cleancut.cli.settings import Noun, Settings, Verb, settings_of
 from cleancut.cli.terminal import answers
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
@@ -123,16 +124,7 @@ def start(
 def list_(context: click.Context, /, limit: int) -> None:
     """List reshards, newest first."""
     settings = settings_of(context)
-    if settings.offline:
-        from cleancut.cli.offline_history import list_ended
-
-        found = list_ended(settings, "reshard", limit)
-        emit_many(settings.output, "reshards", found)
-        return
-    page = ask(settings, lambda client: client.list_reshards(limit))
-    if page.next_page_token:
-        say(f"only the newest {len(page.reshards)} are shown; use --limit to show more")
-    emit_many(settings.output, "reshards", page.reshards)
+    list_operations(settings, "reshard", limit, lambda client: client.list_reshards(limit))
 
 
 @reshard.command()
@@ -141,13 +133,7 @@ def list_(context: click.Context, /, limit: int) -> None:
 def show(context: click.Context, /, reshard_id: str) -> None:
     """Show a reshard."""
     settings = settings_of(context)
-    if settings.offline:
-        from cleancut.cli.offline_history import show_ended
-
-        found = show_ended(settings, "reshard", reshard_id)
-    else:
-        found = ask(settings, lambda client: client.get_reshard(reshard_id))
-    emit(settings.output, "reshard", found)
+    show_operation(settings, "reshard", reshard_id, lambda client: client.get_reshard(reshard_id))
 
 
 @reshard.command()

@@ -10,6 +10,7 @@ import click
 
 from cleancut.cli.commands.data.offline_restore import OfflineStart
 from cleancut.cli.commands.data.options import jobs_option, scratch_option
+from cleancut.cli.commands.operations import list_operations, show_operation
 from cleancut.cli.commands.rebalance import follow_after
 from cleancut.cli.commands.reshard import follow_reshard
 from cleancut.cli.commands.restore_options import options_of, what_options
@@ -24,7 +25,7 @@ from cleancut.cli.options import (
     wait_options,
     yes_option,
 )
-from cleancut.cli.render.output import emit, emit_many
+from cleancut.cli.render.output import emit
 from cleancut.cli.settings import Noun, Settings, settings_of
 from cleancut.cli.terminal import answers
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
@@ -209,16 +210,7 @@ def _follow(settings: Settings, done: Restore, timeout_s: float) -> Exit:
 def list_(context: click.Context, /, limit: int) -> None:
     """List restores, newest first."""
     settings = settings_of(context)
-    if settings.offline:
-        from cleancut.cli.offline_history import list_ended
-
-        found = list_ended(settings, "restore", limit)
-        emit_many(settings.output, "restores", found)
-        return
-    page = ask(settings, lambda client: client.list_restores(limit))
-    if page.next_page_token:
-        say(f"only the newest {len(page.restores)} are shown; use --limit to show more")
-    emit_many(settings.output, "restores", page.restores)
+    list_operations(settings, "restore", limit, lambda client: client.list_restores(limit))
 
 
 @restore.command()
@@ -227,13 +219,7 @@ def list_(context: click.Context, /, limit: int) -> None:
 def show(context: click.Context, /, restore_id: str) -> None:
     """Show a restore."""
     settings = settings_of(context)
-    if settings.offline:
-        from cleancut.cli.offline_history import show_ended
-
-        found = show_ended(settings, "restore", restore_id)
-    else:
-        found = ask(settings, lambda client: client.get_restore(restore_id))
-    emit(settings.output, "restore", found)
+    show_operation(settings, "restore", restore_id, lambda client: client.get_restore(restore_id))
 
 
 @restore.command()

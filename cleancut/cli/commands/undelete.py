@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cleancut.cli.commands.data.options import collection_option, selection_options, text_of
+from cleancut.cli.commands.operations import list_operations, show_operation
 from cleancut.cli.exit_codes import Exit, report_error, say
 from cleancut.cli.options import (
     backup_argument,
@@ -18,7 +19,7 @@ from cleancut.cli.options import (
     wait_options,
     yes_option,
 )
-from cleancut.cli.render.output import emit, emit_many
+from cleancut.cli.render.output import emit
 from cleancut.cli.settings import Noun, Settings, Verb, settings_of
 from cleancut.cli.terminal import answers
 from cleancut.cli.wait import Job, ask, conclude_cancel, run_job
@@ -155,16 +156,7 @@ def start(
 def list_(context: click.Context, /, limit: int) -> None:
     """List undeletes, newest first."""
     settings = settings_of(context)
-    if settings.offline:
-        from cleancut.cli.offline_history import list_ended
-
-        found = list_ended(settings, "undelete", limit)
-        emit_many(settings.output, "undeletes", found)
-        return
-    page = ask(settings, lambda client: client.list_undeletes(limit))
-    if page.next_page_token:
-        say(f"only the newest {len(page.undeletes)} are shown; use --limit to show more")
-    emit_many(settings.output, "undeletes", page.undeletes)
+    list_operations(settings, "undelete", limit, lambda client: client.list_undeletes(limit))
 
 
 @undelete.command()
@@ -173,13 +165,9 @@ def list_(context: click.Context, /, limit: int) -> None:
 def show(context: click.Context, /, undelete_id: str) -> None:
     """Show an undelete."""
     settings = settings_of(context)
-    if settings.offline:
-        from cleancut.cli.offline_history import show_ended
-
-        found = show_ended(settings, "undelete", undelete_id)
-    else:
-        found = ask(settings, lambda client: client.get_undelete(undelete_id))
-    emit(settings.output, "undelete", found)
+    show_operation(
+        settings, "undelete", undelete_id, lambda client: client.get_undelete(undelete_id)
+    )
 
 
 @undelete.command()
