@@ -52,7 +52,6 @@ from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Drain, Drained, Probe
 from cleancut.core.protocol.etcd_records import Bounds, Session
 from cleancut.core.protocol.fence import check_seen_everywhere, choose_fence, facts_of, tag_of
-from cleancut.core.protocol.high_water import ReadMarks
 from cleancut.core.protocol.requests import STREAMS_TO_OPEN, BackupRequest
 from cleancut.core.verification.canaries import proven
 from cleancut.repository.catalog import get_checked, publish_group, put_staged
@@ -71,7 +70,7 @@ from cleancut_coordinator.backup.collection_entries import check_schemas
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.cluster_id import check_store_owner, put_probe
 from cleancut_coordinator.leader.fences import drain_writes, raise_fence
-from cleancut_coordinator.leader.high_water import put_opened, read_marks
+from cleancut_coordinator.leader.high_water import put_opened
 from cleancut_coordinator.leader.installation import MARK, check_before_backup, own_id
 from cleancut_coordinator.leader.state import format_now
 
@@ -88,8 +87,6 @@ class LeaderBackupEffects:
     async def run(self, effect: Effect) -> object:
         """The effect's result. Raises: a CleancutError that says why there is none."""
         match effect:
-            case ReadMarks():
-                return await read_marks(self._context, effect.epoch)
             case Probe():
                 await self._probe(effect)
             case Assign():

@@ -22,7 +22,6 @@ from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import AgentName
 from cleancut.core.primitives.timestamps import parse_time
 from cleancut.core.protocol.commands import Effect
-from cleancut.core.protocol.high_water import ReadMarks
 from cleancut.repository.bounded import read_document
 from cleancut.repository.catalog import get_checked, put_staged, put_votes_document
 from cleancut.repository.shards.recipe_reader import missing_packs
@@ -45,7 +44,7 @@ class LeaderImportEffects:
     async def run(self, effect: Effect) -> object:
         """The effect's result. Raises: a CleancutError that says why there is none."""
         match effect:
-            case ReadMarks() | Publish():
+            case Publish():
                 return await self._backups.run(effect)
             case Enter():
                 return await self._enter(effect)

@@ -14,7 +14,6 @@ from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Probe
 from cleancut.core.protocol.etcd_records import Session, ShardTask, SickCollection
 from cleancut.core.protocol.failures import SickCollections
-from cleancut.core.protocol.high_water import ReadMarks
 from cleancut.core.protocol.requests import SeedRequest
 from cleancut.repository.catalog import read_epochs
 from cleancut_coordinator.backup.assignment_inputs import (
@@ -36,7 +35,7 @@ class LeaderSeedEffects:
     async def run(self, effect: Effect) -> object:
         """The effect's result. Raises: a CleancutError that says why there is none."""
         match effect:
-            case Probe() | ReadMarks():
+            case Probe():
                 return await self._backups.run(effect)
             case Assign():
                 return await self._assign(effect)

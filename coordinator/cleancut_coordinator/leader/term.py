@@ -31,6 +31,7 @@ from cleancut.core.protocol.events import (
     Voted,
 )
 from cleancut.core.protocol.failures import failure_of
+from cleancut.core.protocol.high_water import ReadMarks
 from cleancut.core.protocol.states import OperationKind, Phase, State
 from cleancut.core.protocol.votes import agent_problems
 from cleancut.core.rebalance.rebalance import RebalanceMachine
@@ -42,7 +43,7 @@ from cleancut.runtime.log import Logger
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import decode_or_skip
 from cleancut_coordinator.leader.fences import FenceReleaser
-from cleancut_coordinator.leader.high_water import end_behind
+from cleancut_coordinator.leader.high_water import end_behind, read_marks
 from cleancut_coordinator.leader.patience import Patience, serving
 from cleancut_coordinator.leader.state import LeaderState
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
@@ -203,7 +204,11 @@ class LeaderTerm:
         kind = self.machine.kind
         cause = None
         try:
-            event: Event = Done(effect, await self._effects[kind].run(effect))
+            if isinstance(effect, ReadMarks):  # every operation's first, after a takeover
+                result: object = await read_marks(self._context, effect.epoch)
+            else:
+                result = await self._effects[kind].run(effect)
+            event: Event = Done(effect, result)
         except CleancutError as error:
             cause = error.message
             failure = failure_of(error)

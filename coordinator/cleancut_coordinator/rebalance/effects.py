@@ -14,7 +14,6 @@ from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.documents import AgentRestoreReport, RestoredShard
 from cleancut.core.protocol.effect_requests import Probe
 from cleancut.core.protocol.etcd_records import ShardTask
-from cleancut.core.protocol.high_water import ReadMarks
 from cleancut.core.protocol.requests import RebalanceRequest
 from cleancut.core.rebalance.phases import (
     AbortTransfers,
@@ -33,7 +32,7 @@ from cleancut.repository.catalog import get_checked, put_staged
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import check_restored, read_sessions
 from cleancut_coordinator.layout import read_layout
-from cleancut_coordinator.leader.high_water import open_epoch, put_begun, read_marks
+from cleancut_coordinator.leader.high_water import open_epoch, put_begun
 from cleancut_coordinator.rebalance.transfers import ShardTransfers, abort_transfers, read_now
 
 Tasks = Mapping[AgentName, tuple[ShardTask, ...]]
@@ -49,8 +48,6 @@ class RebalanceEffects:
     async def run(self, effect: Effect) -> object:
         """The effect's result. Raises: a CleancutError that says why there is none."""
         match effect:
-            case ReadMarks():
-                return await read_marks(self._context, effect.epoch)
             case Probe():
                 await open_epoch(self._context, effect)
                 return None

@@ -18,7 +18,6 @@ from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.documents import AgentRingReport
 from cleancut.core.protocol.effect_requests import Probe
 from cleancut.core.protocol.etcd_records import ShardTask
-from cleancut.core.protocol.high_water import ReadMarks
 from cleancut.core.protocol.requests import ReshardRequest
 from cleancut.core.reshard.phases import (
     AbortStep,
@@ -42,7 +41,7 @@ from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import check_restored, read_sessions
 from cleancut_coordinator.layout import read_allowed, read_layout
-from cleancut_coordinator.leader.high_water import open_epoch, put_begun, read_marks
+from cleancut_coordinator.leader.high_water import open_epoch, put_begun
 from cleancut_coordinator.leader.state import format_now
 from cleancut_coordinator.reshard.migration import StepMigration, shards_of
 
@@ -60,8 +59,6 @@ class ReshardEffects:
     async def run(self, effect: Effect) -> object:
         """The effect's result. Raises: a CleancutError that says why there is none."""
         match effect:
-            case ReadMarks():
-                return await read_marks(self._context, effect.epoch)
             case Probe():
                 await open_epoch(self._context, effect)
                 return None

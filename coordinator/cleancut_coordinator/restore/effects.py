@@ -16,7 +16,6 @@ from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.documents import AgentRestoreReport
 from cleancut.core.protocol.effect_requests import Drain, Drained, Probe
 from cleancut.core.protocol.etcd_records import Session, ShardTask
-from cleancut.core.protocol.high_water import ReadMarks
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.protocol.states import State
 from cleancut.core.restore.overwrite import DrainOld
@@ -48,7 +47,6 @@ from cleancut_coordinator.leader.high_water import (
     put_begun,
     put_ended,
     put_published,
-    read_marks,
 )
 from cleancut_coordinator.leader.state import format_now
 from cleancut_coordinator.restore.create_collections import CollectionCreator, known_creations
@@ -93,8 +91,6 @@ class RestoreEffects:
     async def run(self, effect: Effect) -> object:
         """The effect's result. Raises: a CleancutError that says why there is none."""
         match effect:
-            case ReadMarks():
-                return await read_marks(self._context, effect.epoch)
             case Probe():
                 await open_epoch(self._context, effect)
                 return None

@@ -13,7 +13,6 @@ from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, 
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Probe
 from cleancut.core.protocol.etcd_records import Session, ShardTask
-from cleancut.core.protocol.high_water import ReadMarks
 from cleancut.core.protocol.requests import UndeleteRequest
 from cleancut.core.protocol.states import State
 from cleancut.core.undelete.phases import (
@@ -38,7 +37,7 @@ from cleancut.repository.catalog import get_checked, load_group, put_staged
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_all, read_sessions
-from cleancut_coordinator.leader.high_water import open_epoch, put_ended, read_marks
+from cleancut_coordinator.leader.high_water import open_epoch, put_ended
 
 
 class UndeleteEffects:
@@ -50,8 +49,6 @@ class UndeleteEffects:
     async def run(self, effect: Effect) -> object:
         """The effect's result. Raises: a CleancutError that says why there is none."""
         match effect:
-            case ReadMarks():
-                return await read_marks(self._context, effect.epoch)
             case Probe():
                 await open_epoch(self._context, effect)
                 return None
