@@ -109,7 +109,8 @@ class Backup(ApiValue, frozen=True):
     `asked_by`: the client, "" for a schedule. Not in lists: `attempt_history`, the oldest first;
     `collection_bytes`; `checks`, the newest first; `kept_by`, the rule of retention; `freed_bytes`,
     what its deletion frees, None if that is unknown. `keep_until`: the end of its own life; None:
-    the retention rules decide, or it is not committed."""
+    the retention rules decide, or it is not committed. `aliases`: of its collections when it was
+    cut, with the collection behind each."""
 
     id: str
     epoch: int = 0
@@ -138,6 +139,11 @@ class Backup(ApiValue, frozen=True):
     freed_bytes: int | None = None
     labels: dict[str, str] = msgspec.field(default_factory=dict)
     keep_until: Time | None = None
+    aliases: dict[str, str] = msgspec.field(default_factory=dict)
+
+    def contains(self, name: str) -> bool:
+        """Whether it holds the collection of this name or alias."""
+        return name in self.collections or name in self.aliases
 
 
 class PlannedCut(ApiValue, frozen=True):

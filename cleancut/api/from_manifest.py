@@ -46,6 +46,7 @@ def shown_group(
         attempt_history=shown_attempts(story.traces) if with_shards else (),
         collection_bytes=_by_collection(manifest) if with_shards else (),
         collections=tuple(entry.name for entry in manifest.collections),
+        aliases=manifest.aliases,
         warnings=manifest.warnings,
         schedule=manifest.schedule,
         labels=manifest.labels,

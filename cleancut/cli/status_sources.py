@@ -92,6 +92,7 @@ def read_status_offline(settings: Settings) -> Status:
                 schedule=one.schedule,
                 damaged=bool(damage.of(one)),
                 imported=one.consistency is Consistency.IMPORTED,
+                aliases=one.aliases,
             )
             for one in (row.manifest for row in rows)
             if one is not None

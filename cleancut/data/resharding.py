@@ -86,7 +86,7 @@ class OfflinePlan:
 async def plan_offline(store: Store, paths: Paths, request: OfflineRequest) -> OfflinePlan:
     """Raises: NotFound, for an unknown backup or collection; Invalid, for a number of shards."""
     manifest = await find_group(store, paths, request.backup)
-    names = sorted(set(request.collections)) or sorted(e.name for e in manifest.collections)
+    names = manifest.named(request.collections) or sorted(e.name for e in manifest.collections)
     chosen = tuple(manifest.collection(name) for name in names)
     groups = groups_of(chosen, wanted_of(chosen, request.numbers))
     return OfflinePlan(

@@ -86,7 +86,7 @@ class Query:
         return (
             (not self.state or state_of(backup) == self.state)
             and (not self.schedule or backup.schedule == self.schedule)
-            and (not self.collection or self.collection in backup.collections)
+            and (not self.collection or backup.contains(self.collection))
         )
 
 

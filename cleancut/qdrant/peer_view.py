@@ -15,6 +15,7 @@ from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import WITHOUT_CLUSTER, PeerId, ShardId
 from cleancut.core.protocol.effect_requests import Readings
 from cleancut.core.protocol.etcd_records import ShardState, ShardTask, UnusableReplica
+from cleancut.core.protocol.fence import aliases_in_use
 from cleancut.core.protocol.requests import Selection
 from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.live_shards import live_shards, transfer_view
@@ -63,14 +64,25 @@ def view_of(
     *,
     hidden: Collection[str] = (),
 ) -> View:
-    """The view from the answers of one peer. `hidden`: listed, and not described."""
+    """The view from the answers of one peer. `hidden`: listed, and not described.
+
+    A name of the selection that is an alias stands for the collection behind it.
+    """
+    names = {*selection.collections, *selection.exclude}
+    selection = selection.resolved(aliases_in_use(aliases, {*telemetry.collections, *hidden}))
     local = None if cluster.enabled else cluster.peer_id
     chosen = {n: entry for n, entry in telemetry.collections.items() if selection.takes(n)}
     look = _name_of if selection.names_only else partial(_collection_view, local)
     return View(
         peers=tuple(PeerId(peer) for peer in sorted(cluster.peers)) or (WITHOUT_CLUSTER,),
         collections=tuple(look(name, entry) for name, entry in sorted(chosen.items())),
-        aliases=tuple(sorted((a, of) for a, of in aliases.items() if of in chosen or a in hidden)),
+        aliases=tuple(
+            sorted(
+                (alias, of)
+                for alias, of in aliases.items()
+                if of in chosen or alias in hidden or alias in names
+            )
+        ),
         hidden=tuple(sorted(name for name in hidden if selection.takes(name))),
     )
 

@@ -150,7 +150,7 @@ async def find_group(store: Store, paths: Paths, backup: str) -> Manifest:
 
 async def find_latest(store: Store, paths: Paths, collections: Collection[str] = ()) -> Manifest:
     """The newest group that can be read, was not imported, is not known to be damaged and holds
-    `collections`.
+    `collections`, by their names or aliases.
 
     Raises: NotFound.
     """
@@ -169,7 +169,7 @@ async def _latest(
                 passed.append(row.epoch)
             elif group.imported is not None:
                 continue
-            elif set(collections) <= {entry.name for entry in group.collections}:
+            elif set(group.named(collections)) <= {entry.name for entry in group.collections}:
                 return group
     raise NotFound(
         f"cluster {paths.cluster} has no backup"

@@ -85,6 +85,7 @@ class CatalogReader:
                 schedule=one.schedule,
                 damaged=one.epoch in self._damaged,
                 imported=one.consistency is Consistency.IMPORTED,
+                aliases=one.aliases,
             )
             for one in self._known.values()
         ]

@@ -288,6 +288,7 @@ class ReferencedNames:
             manifest.operation,
             cut_s,
             frozenset(entry.name for entry in manifest.collections),
+            frozenset(entry.counted_as for entry in manifest.collections),
             manifest.consistency is Consistency.POINT_IN_TIME,
             manifest.schedule,
             frozenset(manifest.selected),

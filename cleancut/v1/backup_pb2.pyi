@@ -136,8 +136,15 @@ class Seed(_message.Message):
     def __init__(self, streams: _Optional[int] = ..., shards: _Optional[int] = ..., read: _Optional[int] = ...) -> None: ...
 
 class Backup(_message.Message):
-    __slots__ = ("id", "epoch", "state", "created_at", "cut_at", "ended_at", "collections", "evidence", "bytes", "error", "attempt", "attempts", "progress", "warnings", "schedule", "holds", "seed", "damage", "missing", "asked_by", "attempt_history", "collection_bytes", "checks", "kept_by", "freed_bytes", "labels", "keep_until")
+    __slots__ = ("id", "epoch", "state", "created_at", "cut_at", "ended_at", "collections", "evidence", "bytes", "error", "attempt", "attempts", "progress", "warnings", "schedule", "holds", "seed", "damage", "missing", "asked_by", "attempt_history", "collection_bytes", "checks", "kept_by", "freed_bytes", "labels", "keep_until", "aliases")
     class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class AliasesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -171,6 +178,7 @@ class Backup(_message.Message):
     FREED_BYTES_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     KEEP_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    ALIASES_FIELD_NUMBER: _ClassVar[int]
     id: str
     epoch: int
     state: BackupState
@@ -198,7 +206,8 @@ class Backup(_message.Message):
     freed_bytes: int
     labels: _containers.ScalarMap[str, str]
     keep_until: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[_Union[BackupState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cut_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collections: _Optional[_Iterable[str]] = ..., evidence: _Optional[_Union[Evidence, _Mapping]] = ..., bytes: _Optional[_Union[BackupBytes, _Mapping]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., attempt: _Optional[int] = ..., attempts: _Optional[int] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., schedule: _Optional[str] = ..., holds: _Optional[_Iterable[str]] = ..., seed: _Optional[_Union[Seed, _Mapping]] = ..., damage: _Optional[_Iterable[str]] = ..., missing: _Optional[_Iterable[_Union[MissingCollection, _Mapping]]] = ..., asked_by: _Optional[str] = ..., attempt_history: _Optional[_Iterable[_Union[_common_pb2.Attempt, _Mapping]]] = ..., collection_bytes: _Optional[_Iterable[_Union[CollectionBytes, _Mapping]]] = ..., checks: _Optional[_Iterable[_Union[BackupCheck, _Mapping]]] = ..., kept_by: _Optional[str] = ..., freed_bytes: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., keep_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    aliases: _containers.ScalarMap[str, str]
+    def __init__(self, id: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[_Union[BackupState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cut_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collections: _Optional[_Iterable[str]] = ..., evidence: _Optional[_Union[Evidence, _Mapping]] = ..., bytes: _Optional[_Union[BackupBytes, _Mapping]] = ..., error: _Optional[_Union[_common_pb2.OperationError, _Mapping]] = ..., attempt: _Optional[int] = ..., attempts: _Optional[int] = ..., progress: _Optional[_Iterable[_Union[_common_pb2.AgentProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., schedule: _Optional[str] = ..., holds: _Optional[_Iterable[str]] = ..., seed: _Optional[_Union[Seed, _Mapping]] = ..., damage: _Optional[_Iterable[str]] = ..., missing: _Optional[_Iterable[_Union[MissingCollection, _Mapping]]] = ..., asked_by: _Optional[str] = ..., attempt_history: _Optional[_Iterable[_Union[_common_pb2.Attempt, _Mapping]]] = ..., collection_bytes: _Optional[_Iterable[_Union[CollectionBytes, _Mapping]]] = ..., checks: _Optional[_Iterable[_Union[BackupCheck, _Mapping]]] = ..., kept_by: _Optional[str] = ..., freed_bytes: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., keep_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., aliases: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class CollectionBytes(_message.Message):
     __slots__ = ("name", "shards", "protected", "new", "stored")

@@ -215,13 +215,10 @@ async def drill_group(
 
 
 def _chosen(manifest: Manifest, drilling: Drilling) -> list[ShardEntry]:
-    for collection in drilling.collections:
+    names = manifest.named(drilling.collections)
+    for collection in names:
         manifest.collection(collection)
-    shards = [
-        shard
-        for shard in manifest.shards
-        if not drilling.collections or shard.collection in drilling.collections
-    ]
+    shards = [shard for shard in manifest.shards if not names or shard.collection in names]
     if drilling.shards and drilling.shards < len(shards):
         shards = random.SystemRandom().sample(shards, drilling.shards)
     return sorted(shards, key=lambda shard: (shard.collection, shard.shard_id))

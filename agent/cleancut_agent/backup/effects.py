@@ -31,7 +31,7 @@ from cleancut.core.protocol.effect_requests import Observe, Observed, Readings, 
 from cleancut.core.protocol.etcd_records import EpochMember, Reading, ShardTask, Standstill
 from cleancut.core.protocol.evidence import doubt, is_same, is_unchanged
 from cleancut.core.protocol.failures import UnusableReplicas
-from cleancut.core.protocol.fence import is_raised, without_fence
+from cleancut.core.protocol.fence import aliases_of, is_raised, without_fence
 from cleancut.core.protocol.requests import Selection
 from cleancut.qdrant.peer_view import (
     READING_LEVEL,
@@ -151,9 +151,9 @@ class AgentBackupEffects:
     async def _observe(self, effect: Observe) -> Observed:
         context = self._context
         probe = await read_probe(context, effect.epoch)
-        self._selections = {effect.epoch: probe.selection}
         telemetry = await context.qdrant.telemetry()
         view = await read_view(context.qdrant, probe.selection, telemetry)
+        self._selections = {effect.epoch: probe.selection.resolved(aliases_of(view))}
         data = encode(view)
         digest = hashlib.sha256(data).hexdigest()
         name = f"{context.name}.{digest[:32]}"

@@ -61,7 +61,7 @@ class Filters(NamedTuple):
             return False
         if not has_labels(one.labels, self.labels):
             return False
-        return set(self.collections) <= set(one.collections)
+        return all(one.contains(name) for name in self.collections)
 
 
 @click.command("list", cls=Verb)

@@ -122,7 +122,7 @@ def judge(
         return _whole(good[0], limits, now_s) if good else Age(CRITICAL, "no backup qualifies")
     ages = []
     for name in sorted(set(collections)):
-        newest = next((one for one in good if name in one.collections), None)
+        newest = next((one for one in good if one.contains(name)), None)
         if newest is None:
             return Age(CRITICAL, f"no backup that qualifies holds {name}")
         ages.append(_judged(newest, limits, now_s, name))

@@ -31,7 +31,8 @@ Place = tuple[str, ShardId]
 
 
 class ArchiveSettings(Record, frozen=True, forbid_unknown_fields=True):
-    """`[archive]` of a coordinator. `collections`: names, `*` for any characters; none: off.
+    """`[archive]` of a coordinator. `collections`: names or aliases, `*` for any characters; none:
+    off.
 
     `chunk_s`: how long entries wait at most to be stored. `keep_s`: how long they stay.
     `mark_every_s`: how often a mark is taken.
@@ -42,8 +43,10 @@ class ArchiveSettings(Record, frozen=True, forbid_unknown_fields=True):
     keep_s: float = msgspec.field(default=7 * 86400.0, name="keep")
     mark_every_s: float = msgspec.field(default=10.0, name="mark_every")
 
-    def takes(self, collection: str) -> bool:
-        return any(fnmatchcase(collection, pattern) for pattern in self.collections)
+    def takes(self, collection: str, aliases: Mapping[str, str]) -> bool:
+        """Whether the collection, or an alias of it, is named. `aliases`: what is behind each."""
+        names = [collection, *(alias for alias, of in aliases.items() if of == collection)]
+        return any(fnmatchcase(name, one) for name in names for one in self.collections)
 
 
 def check_archive(settings: ArchiveSettings) -> ArchiveSettings:

@@ -21,7 +21,8 @@ from cleancut.core.primitives.ids import (
 )
 from cleancut.core.protocol.etcd_records import Parent, Session, ShardTask, UnusableReplica
 from cleancut.core.protocol.failures import ShardsMoving
-from cleancut.core.protocol.requests import BackupRequest, SeedRequest
+from cleancut.core.protocol.fence import aliases_of
+from cleancut.core.protocol.requests import BackupRequest, SeedRequest, check_selection
 
 Parents = Mapping[tuple[str, int], ShardEntry]
 Homes = Mapping[tuple[str, int], PeerId]
@@ -54,21 +55,43 @@ def choose_collections(
     view: View, request: BackupRequest | SeedRequest
 ) -> tuple[list[str], dict[str, str]]:
     """The collections to back up, sorted, and those that cannot be, with the reason: the hidden
-    ones, and named ones that may be missing. Raises: NotFound, Refused (nothing to back up)."""
+    ones, and named ones that may be missing. An alias stands for the collection behind it, which
+    counts once. Raises: NotFound, Refused (nothing to back up), Invalid (named and excluded)."""
     there = {entry.name for entry in view.collections}
+    behind = aliases_of(view)
     may_miss = isinstance(request, BackupRequest) and request.allow_missing
     allow_empty = isinstance(request, BackupRequest) and request.allow_empty
-    asked = sorted(set(request.collections)) or sorted(there)
+    exclude = request.exclude if isinstance(request, BackupRequest) else ()
+    names = {name: behind.get(name, name) for name in sorted(request.collections)}
+    check_selection(names.values(), {behind.get(name, name) for name in exclude})
+    asked = sorted(set(names.values())) or sorted(there)
     hidden = sorted(set(asked) & set(view.hidden) if request.collections else view.hidden)
-    absent = [name for name in asked if name not in there and name not in hidden]
+    absent = [name for name, of in names.items() if of not in there and of not in hidden]
     if absent and not may_miss:
-        raise NotFound(f"collection {absent[0]!r} does not exist", "see GET /collections")
-    sick = dict.fromkeys(absent, "it does not exist")
+        raise not_there(absent[0], behind)
+    sick = {name: _why_absent(name, behind) for name in absent}
     sick |= {name: _why_hidden(view, name) for name in hidden}
     chosen = [name for name in asked if name in there]
     if not chosen and not sick and not allow_empty:
         raise Refused("there is nothing to back up", "pass --allow-empty if that is meant")
     return chosen, sick
+
+
+def not_there(
+    name: str, aliases: Mapping[str, str], hint: str = "see GET /collections"
+) -> NotFound:
+    """The error of a name that no collection has, nor an alias of one."""
+    if name in aliases:
+        return NotFound(
+            f"alias {name!r} points to collection {aliases[name]!r}, which does not exist",
+            "delete the alias, or let it point to a collection that exists",
+        )
+    return NotFound(f"collection {name!r} does not exist", hint)
+
+
+def _why_absent(name: str, aliases: Mapping[str, str]) -> str:
+    of = aliases.get(name)
+    return "it does not exist" if of is None else f"it is an alias of {of!r}, which does not exist"
 
 
 def sick_collections(view: View, chosen: Iterable[str], usable: Usable) -> dict[str, str]:

@@ -47,8 +47,9 @@ class CollectionView(Record, frozen=True):
 
 
 class View(Record, frozen=True):
-    """The peers, and the collections of a selection with their aliases. `hidden`: those that the
-    peer lists and does not describe, as when an alias has taken their name.
+    """The peers, and the collections of a selection with their aliases, and the aliases that the
+    selection names. `hidden`: collections that the peer lists and does not describe, as when an
+    alias has taken their name.
 
     It holds only what a peer itself has applied: no answer that it has to fetch from another one.
     Order: everything sorted, so that the canonical encoding is one per meaning.

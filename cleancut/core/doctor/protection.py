@@ -5,13 +5,14 @@ The one judgement that the command line, the status page and the metrics show.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from cleancut.core.cluster.restored_names import restore_of
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.durations import format_duration, rough_duration
 from cleancut.core.primitives.ids import Epoch
+from cleancut.core.protocol.requests import with_targets
 
 UNSCHEDULED_S = 26 * 3600.0
 """Limit of a collection that no schedule covers: a day, and two hours for the backup itself."""
@@ -21,7 +22,7 @@ _SHOWN = 3
 class ProtectingBackup(NamedTuple):
     """A backup of the catalog. `schedule`: "" for a manual one. `imported`: when its data was
     taken is not known, so it protects nothing. `collections`: those that it holds; what a partial
-    one lacks is not among them."""
+    one lacks is not among them. `aliases`: the collection behind each."""
 
     epoch: Epoch
     cut_at_s: float
@@ -29,16 +30,25 @@ class ProtectingBackup(NamedTuple):
     schedule: str = ""
     damaged: bool = False
     imported: bool = False
+    aliases: Mapping[str, str] = {}
 
 
 class Promise(NamedTuple):
     """A schedule of backups. `max_age_s`: how old its newest backup may be; infinite: it has no
-    interval. `collections`: those that it names, none: all. `exclude`: those that it leaves out."""
+    interval. `collections`: those that it names, none: all. `exclude`: those that it leaves out;
+    both by their names or by aliases."""
 
     name: str
     max_age_s: float
     collections: Collection[str] = ()
     exclude: Collection[str] = ()
+
+    def resolved(self, aliases: Mapping[str, str]) -> Promise:
+        """It with the collections behind its names, in addition to these."""
+        return self._replace(
+            collections=with_targets(self.collections, aliases),
+            exclude=with_targets(self.exclude, aliases),
+        )
 
 
 class RestoreTest(Record, frozen=True):
@@ -95,13 +105,19 @@ def judge_protection(
     live: Iterable[str] | None,
     now_s: float,
     *,
+    aliases: Mapping[str, str] | None = None,
     last_restore_test: RestoreTest | None = None,
 ) -> Protection:
     """`live`: the cluster's collections; None: not known, so those of the newest backup of each
-    schedule are judged. Collections that a restore has put next to the real ones do not count."""
+    schedule are judged. Collections that a restore has put next to the real ones do not count,
+    unless an alias points to them. `aliases`: the cluster's; None: those of these backups count."""
     known = sorted((one for one in backups if not one.imported), key=lambda one: one.cut_at_s)
     whole = [one for one in known if not one.damaged]
-    names = _newest_of_schedules(known) if live is None else live
+    newest = _newest_of_schedules(known)
+    names = [name for one in newest for name in one.collections] if live is None else live
+    if aliases is None:
+        aliases = {alias: of for one in newest for alias, of in one.aliases.items()}
+    promises, served = [one.resolved(aliases) for one in promises], set(aliases.values())
     if live is None and not names:
         return Protection(
             protected=False,
@@ -111,7 +127,7 @@ def judge_protection(
     judged = tuple(
         _collection(name, known, promises, now_s)
         for name in sorted(set(names))
-        if not restore_of(name)
+        if not restore_of(name) or name in served
     )
     counted = [one for one in judged if not one.excluded]
     bad = [one for one in counted if not one.protected]
@@ -141,12 +157,12 @@ def summary(value: Protection, now_s: float) -> str:
     return "; ".join(parts)
 
 
-def _newest_of_schedules(ordered: Sequence[ProtectingBackup]) -> set[str]:
-    """Collections of the newest backup of each schedule; of manual ones if there is no other."""
+def _newest_of_schedules(ordered: Sequence[ProtectingBackup]) -> list[ProtectingBackup]:
+    """The newest backup of each schedule, oldest first; of manual ones if there is no other."""
     newest = {one.schedule: one for one in ordered}
     if len(newest) > 1:
         newest.pop("", None)
-    return {name for one in newest.values() for name in one.collections}
+    return sorted(newest.values(), key=lambda one: one.cut_at_s)
 
 
 def _collection(

@@ -6,13 +6,14 @@ groups/<epoch>.json. The store alone must suffice when etcd is lost.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 import msgspec
 
 from cleancut.core.cluster.collection_config import check_described
+from cleancut.core.cluster.restored_names import base_of
 from cleancut.core.format.story import BackupStory
 from cleancut.core.primitives.codec import Record, decode
 from cleancut.core.primitives.errors import Corrupt, Invalid, NotFound, Refused
@@ -162,6 +163,13 @@ class CollectionEntry(Record, frozen=True):
     shard_keys: tuple[tuple[str | int, tuple[ShardId, ...]], ...] = ()
     aliases: tuple[str, ...] = ()
 
+    @property
+    def counted_as(self) -> str:
+        """Its name in rules that count backups: that of the collection that it has replaced, if it
+        stands behind an alias of this name."""
+        base = base_of(self.name)
+        return base if base in self.aliases else self.name
+
 
 class ClusterEntry(Record, frozen=True):
     """The cluster at the backup: for people and for the restore's plan, never to map shards."""
@@ -210,13 +218,14 @@ class ImportDraft(Record, frozen=True):
 
 
 class Manifest(Record, frozen=True):
-    """A group. `cut_at` is RFC 3339 UTC, of the coordinator's clock at the put of CUT. `schedule`:
-    the one that asked for it, "" for a user. `selected`: the collections that were asked for, none
-    for all of the cluster; with some excluded or missing, those that it holds. `missing`: those
-    that were asked for and could not be backed up; with any, the backup is partial. `imported`:
-    None, if agents captured it; else `cut_at` is when it was entered in the catalog. `story`: None,
-    if an older version made it. `labels`: for people, by key. `keep_s`: how long after `cut_at` it
-    is kept, whatever the retention rules; 0: they decide."""
+    """A group. `cut_at` is RFC 3339 UTC, of the coordinator's clock at the put of CUT.
+    `schedule`: the one that asked for it, "" for a user. `selected`: the names and aliases that
+    were asked for, none for all of the cluster; with some excluded or missing, what it holds, as
+    it is counted. `missing`: collections that were asked for and could not be backed up; with
+    any, the backup is partial. `imported`: None, if agents captured it; else `cut_at` is when it
+    was entered in the catalog. `story`: None, if an older version made it. `labels`: for people,
+    by key. `keep_s`: how long after `cut_at` it is kept, whatever the retention rules; 0: they
+    decide."""
 
     format: int
     cluster: str
@@ -275,6 +284,16 @@ class Manifest(Record, frozen=True):
             f"backup #{self.epoch} holds no collection {name!r}",
             f"{meant}see `cleancut backup show {self.epoch}`",
         )
+
+    @property
+    def aliases(self) -> dict[str, str]:
+        """The aliases of its collections, with the collection behind each."""
+        return {alias: entry.name for entry in self.collections for alias in entry.aliases}
+
+    def named(self, names: Collection[str]) -> tuple[str, ...]:
+        """The collections of these names and aliases, each once; others stay as they are."""
+        behind = self.aliases | {entry.name: entry.name for entry in self.collections}
+        return tuple(sorted({behind.get(name, name) for name in names}))
 
     def shards_of(self, name: str) -> tuple[ShardEntry, ...]:
         """The shards of one collection, by id."""

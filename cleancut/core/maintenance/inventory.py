@@ -22,7 +22,7 @@ USUAL_OF = 7
 class GroupSummary(NamedTuple):
     """The facts of one group that are kept in memory. `schedule`: "" for a manual one.
     `stored_bytes`: added to the store. `skew_s` is negative if it was not measured. `missing`:
-    collections of a partial backup that it does not hold."""
+    collections of a partial backup that it does not hold. `aliases`: the collection behind each."""
 
     epoch: Epoch
     schedule: str
@@ -35,6 +35,7 @@ class GroupSummary(NamedTuple):
     collections: frozenset[str]
     recipes: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = {}
 
 
 class Newest(NamedTuple):
@@ -75,6 +76,7 @@ def summary_of(manifest: Manifest) -> GroupSummary:
         collections=frozenset(entry.name for entry in manifest.collections),
         recipes=tuple(map(intern, recipes_of(manifest))),
         missing=tuple(sorted(entry.name for entry in manifest.missing)),
+        aliases=manifest.aliases,
     )
 
 

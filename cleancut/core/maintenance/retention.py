@@ -1,10 +1,11 @@
 """Retention rules: which groups expire, which stay, and why. Pure.
 
-Rules count per schedule and per set of collections that a backup was asked for, so backups of one
-collection never displace backups of the whole cluster. Doubt keeps: a backup of an unknown
-schedule, or one whose time lies in the future, stays and takes no other one's place. A backup
-with a life of its own is judged by that alone: until its end no rule expires it, afterwards none
-keeps it, and it takes no place in the rules of others.
+Rules count per schedule and per set of collections that a backup was asked for, by the names that
+were given, so backups of one collection never displace backups of the whole cluster, and those of
+an alias go on whatever is behind it. Doubt keeps: a backup of an unknown schedule, or one whose
+time lies in the future, stays and takes no other one's place. A backup with a life of its own is
+judged by that alone: until its end no rule expires it, afterwards none keeps it, and it takes no
+place in the rules of others.
 """
 
 from __future__ import annotations
@@ -106,15 +107,16 @@ KEEP_EVERYTHING = Policy()
 
 
 class GroupFacts(NamedTuple):
-    """A group as retention sees it. `cut_s`: seconds since 1970. `point_in_time`: its
-    consistency. `schedule`: the one that made it, or "". `selected`: the collections that were
-    asked for; none: all of the cluster. `damaged`: its last check found damage. `keep_s`: its own
-    life, from the cut on; 0: the rules decide."""
+    """A group as retention sees it. `cut_s`: seconds since 1970. `counted`: what its collections
+    count as, see `CollectionEntry.counted_as`. `point_in_time`: its consistency. `schedule`: the
+    one that made it, or "". `selected`: what was asked for; none: all of the cluster. `damaged`:
+    its last check found damage. `keep_s`: its own life, from the cut on; 0: the rules decide."""
 
     epoch: Epoch
     operation: OperationId
     cut_s: float
     collections: frozenset[str]
+    counted: frozenset[str]
     point_in_time: bool
     schedule: str = ""
     selected: frozenset[str] = frozenset()
@@ -250,7 +252,7 @@ def _newest_of_each(newest_first: Sequence[GroupFacts]) -> dict[Epoch, str]:
     seen: set[tuple[str, bool]] = set()
     for group in newest_first:
         kinds = {False, group.point_in_time}
-        marks = {(name, kind) for name in group.collections for kind in kinds} - seen
+        marks = {(name, kind) for name in group.counted for kind in kinds} - seen
         if marks:
             name, kind = min(marks)
             word = "point-in-time backup" if kind else "backup"

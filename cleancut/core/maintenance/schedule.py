@@ -265,10 +265,11 @@ def patience_s(schedule: ScheduleRule) -> float:
     return min(gap_s / 2, _LONGEST_WAIT_S)
 
 
-def covers(schedule: ScheduleRule, collection: str) -> bool:
-    """Whether its backups hold the collection."""
-    named = not schedule.collections or collection in schedule.collections
-    return named and collection not in schedule.exclude
+def covers(schedule: ScheduleRule, collection: str, aliases: Mapping[str, str]) -> bool:
+    """Whether its backups hold the collection. `aliases`: the collection behind each."""
+    names = {collection, *(alias for alias, of in aliases.items() if of == collection)}
+    named = not schedule.collections or names.intersection(schedule.collections)
+    return bool(named) and not names.intersection(schedule.exclude)
 
 
 def check_schedule(name: str, schedule: ScheduleRule) -> None:

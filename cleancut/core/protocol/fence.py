@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -158,6 +158,19 @@ def leftover_fences(aliases: Collection[str]) -> list[LeftoverFence]:
     ]
 
 
+def aliases_in_use(aliases: Mapping[str, str], collections: Collection[str]) -> dict[str, str]:
+    """What each alias points to, by the name that it has without a fence; none that has the name
+    of a collection, which is what this name means then."""
+    named = {**{each.alias: aliases[each.name] for each in leftover_fences(aliases)}, **aliases}
+    return {alias: of for alias, of in named.items() if alias not in collections}
+
+
+def aliases_of(view: View) -> dict[str, str]:
+    """The aliases in use by a view: of its collections, and those that its selection names."""
+    described = {entry.name for entry in view.collections}
+    return aliases_in_use(dict(view.aliases), {*described, *view.hidden})
+
+
 def is_raised(fence: Fence, aliases: Mapping[str, str]) -> bool:
     """True if a peer with these aliases takes no writes by any of the fence's."""
     return all(
@@ -215,7 +228,7 @@ def choose_fence(
 
     What is asked for replaces what is configured. Raises: Refused, if it cannot be raised.
     """
-    rules = [rule for rule in settings.rules if rule.collection in chosen]
+    rules = [rule for rule in _of_collections(settings.rules, view) if rule.collection in chosen]
     if request.fence:
         rules = [rule for rule in rules if rule.pause and HOOK in request.fence]
         if HOOK in request.fence and not rules:
@@ -234,6 +247,13 @@ def choose_fence(
         return None
     budget_s = request.fence_budget_s or settings.budget_s
     return Fence(epoch=epoch, budget_s=budget_s, aliases=aliases, hooks=hooks)
+
+
+def _of_collections(rules: Sequence[FenceRule], view: View) -> Iterator[FenceRule]:
+    """The rules, those of an alias as of the collection behind it."""
+    behind = aliases_of(view)
+    for rule in rules:
+        yield replace(rule, collection=behind.get(rule.collection, rule.collection))
 
 
 def check_seen_everywhere(view: View, peers: Collection[PeerId | None]) -> None:

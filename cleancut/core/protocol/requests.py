@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -86,6 +86,19 @@ class Selection(Record, frozen=True):
     def takes(self, name: str) -> bool:
         """Whether the collection is among them."""
         return name not in self.exclude and (not self.collections or name in self.collections)
+
+    def resolved(self, aliases: Mapping[str, str]) -> Selection:
+        """It with the collections behind its names, in addition to these."""
+        return msgspec.structs.replace(
+            self,
+            collections=with_targets(self.collections, aliases),
+            exclude=with_targets(self.exclude, aliases),
+        )
+
+
+def with_targets(names: Collection[str], aliases: Mapping[str, str]) -> tuple[str, ...]:
+    """The names, and the collections behind those that are aliases; sorted."""
+    return tuple(sorted({*names, *(aliases[name] for name in names if name in aliases)}))
 
 
 NAMES_ONLY = Selection(names_only=True)

@@ -185,8 +185,7 @@ def _overwriting(entry: CollectionEntry, target: Target, operation: str) -> Rest
         " points to that for good; in between, for less than a second, clients get 404. A backup of"
         f" {name!r} alone is made before and held for 7 days. Keep writers away from it until the"
         " restore is done: a write after that backup undoes the restore. Backups and schedules that"
-        f" name {name!r} are refused afterwards, since it is an alias: have them name {created!r},"
-        " or all collections",
+        f" name {name!r} hold what the alias points to afterwards",
     )
 
 

@@ -132,6 +132,7 @@ class _Finder:
     async def moment(self, manifest: Manifest, next_ms: int, named: Collection[str]) -> Moment:
         """The moment on this backup. Raises: Refused, NotFound, Invalid."""
         base = base_of(manifest)
+        named = manifest.named(named)
         chosen, _ = chosen_collections(self._asked, base, named)
         keys = [key for key in sorted(base.shards) if key[0] in chosen]
         self._check_entry(base, chosen[0])

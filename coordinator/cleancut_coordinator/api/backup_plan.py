@@ -26,7 +26,7 @@ from cleancut.core.cluster.view import View
 from cleancut.core.primitives.errors import CleancutError, TimedOut, Unavailable
 from cleancut.core.primitives.ids import WITHOUT_CLUSTER, AgentName, Epoch, PeerId, ShardId
 from cleancut.core.protocol.etcd_records import Reading, Session, ShardTask, UnusableReplica
-from cleancut.core.protocol.fence import Fence, check_seen_everywhere, choose_fence
+from cleancut.core.protocol.fence import Fence, aliases_of, check_seen_everywhere, choose_fence
 from cleancut.core.protocol.requests import BackupRequest, Selection
 from cleancut.core.protocol.votes import agent_problems, no_agent
 from cleancut.qdrant.client import Qdrant
@@ -135,7 +135,8 @@ async def _see(peer: Qdrant, selection: Selection) -> Sight | CleancutError:
         return error
     alone = telemetry.peer_id not in view.peers
     peer_id = WITHOUT_CLUSTER if alone else PeerId(telemetry.peer_id)
-    return Sight(peer_id, view, telemetry, unusable_replicas(telemetry, peer_id, selection))
+    chosen = selection.resolved(aliases_of(view))
+    return Sight(peer_id, view, telemetry, unusable_replicas(telemetry, peer_id, chosen))
 
 
 async def _notes(
@@ -156,7 +157,7 @@ async def _notes(
             there = await ask_any(context.peers, lambda peer: peer.collections(_READ_S))
         except CleancutError:
             there = list(request.exclude)
-        notes += excluded_unknown(request.exclude, there)
+        notes += excluded_unknown(request.exclude, {*there, *aliases_of(view)})
     return [*notes, *concerned(able.values())]
 
 

@@ -157,6 +157,7 @@ class RestoreService:
         if options.target is None:
             before = _recorded(known) if backup == LATEST else None
             epoch = before.backup if before else await self._named(backup, source, options)
+            named = await self._behind(epoch, source, options)
         elif options.from_store:
             raise Refused(
                 "archived logs are not copied, so a backup in a copy is restored as it is",
@@ -203,6 +204,14 @@ class RestoreService:
                 "give the backup's number or id, see `cleancut backup list`",
             )
         return await self._backups.find_epoch(backup, source, options.from_store)
+
+    async def _behind(self, epoch: Epoch, source: str, options: RestoreOptions) -> tuple[str, ...]:
+        """The collections of the backup that are meant: it knows which was behind an alias. What
+        is overwritten has to be named itself. Raises: as `load_group`."""
+        if not options.collections or options.overwrite:
+            return tuple(sorted(set(options.collections)))
+        store, paths = self._context.store_of(options.from_store), self._context.paths.of(source)
+        return (await load_group(store, paths, epoch)).named(options.collections)
 
     async def _moment(
         self, backup: str, asked: MomentRequest, source: str, named: tuple[str, ...]

@@ -13,15 +13,17 @@ from cleancut.api.archive import LogQuery
 from cleancut.api.interface import Api, PageRequest
 from cleancut.api.restores import RestoreOptions
 from cleancut.api.wire import from_message
-from cleancut.core.primitives.errors import Invalid, NotFound, Refused, TimedOut, Unavailable
+from cleancut.core.backup.assignment import not_there
+from cleancut.core.primitives.errors import Invalid, Refused, TimedOut, Unavailable
 from cleancut.core.primitives.ids import check_collection_name
-from cleancut.core.protocol.fence import ALIAS, leftover_fences
+from cleancut.core.protocol.fence import ALIAS, aliases_in_use, leftover_fences
 from cleancut.core.protocol.requests import (
     BackupRequest,
     SeedRequest,
     check_attempts,
     check_selection,
     check_streams,
+    with_targets,
 )
 from cleancut.core.wal.kinds import KINDS, UNKNOWN
 from cleancut.rpc.statuses import not_leader
@@ -121,7 +123,7 @@ def page_of(request: Any, *, all_: bool = False) -> PageRequest:
 async def check_named(context: CoordinatorContext, request: BackupRequest) -> None:
     """Returns if a backup of the named collections may begin; unless Qdrant answers, it may.
 
-    Raises: Refused (an alias), NotFound, Invalid (named and excluded).
+    Raises: NotFound, Invalid (named and excluded), Refused (a fence that cannot be raised).
     """
     check_selection(request.collections, request.exclude)
     fenced = [word.removeprefix(ALIAS) for word in request.fence if word.startswith(ALIAS)]
@@ -132,7 +134,11 @@ async def check_named(context: CoordinatorContext, request: BackupRequest) -> No
         aliases = await ask_any(context.peers, lambda peer: peer.aliases(_READ_S))
     except (Unavailable, TimedOut):
         return
-    check_names(request.collections, there, aliases, may_miss=request.allow_missing)
+    behind = aliases_in_use(aliases, there)
+    check_names(request.collections, there, behind, may_miss=request.allow_missing)
+    check_selection(
+        with_targets(request.collections, behind), with_targets(request.exclude, behind)
+    )
     check_fenced(fenced, there, aliases)
 
 
@@ -159,17 +165,11 @@ def check_fenced(fenced: Sequence[str], there: Sequence[str], aliases: Mapping[s
 def check_names(
     names: Sequence[str], there: Sequence[str], aliases: Mapping[str, str], *, may_miss: bool
 ) -> None:
-    """Raises: Refused, for an alias; NotFound, unless absent ones `may_miss`."""
+    """Raises: NotFound, unless those that are neither collections nor aliases of one `may_miss`."""
+    known = sorted({*there, *aliases})
     for name in names:
-        if name in there:
-            continue
-        if name in aliases:
-            raise Refused(
-                f"{name!r} is an alias of collection {aliases[name]!r}",
-                f"name the collection: --collection {aliases[name]}",
-            )
-        if not may_miss:
-            close = get_close_matches(name, there, n=1)
-            shown = ", ".join(sorted(there)[:5]) or "none"
+        if aliases.get(name, name) not in there and not may_miss:
+            close = get_close_matches(name, known, n=1)
+            shown = ", ".join(known[:5]) or "none"
             hint = f"did you mean {close[0]!r}?" if close else f"there are: {shown}"
-            raise NotFound(f"collection {name!r} does not exist", hint)
+            raise not_there(name, aliases, hint)

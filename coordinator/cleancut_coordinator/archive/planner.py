@@ -14,6 +14,7 @@ from cleancut.core.archive.plan import (
 from cleancut.core.cluster.live_shards import LiveShards
 from cleancut.core.primitives.errors import CleancutError, NotFound
 from cleancut.core.primitives.ids import AgentName, FencingToken, PeerId
+from cleancut.core.protocol.fence import aliases_in_use
 from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.live_shards import live_shards
 from cleancut.qdrant.responses import Placement
@@ -112,10 +113,11 @@ class ArchivePlanner:
         cluster = await qdrant.cluster()
         alone = not cluster.enabled
         telemetry = await qdrant.telemetry()
+        aliases = aliases_in_use(await qdrant.aliases(), telemetry.collections)
         entries = [
             (name, entry)
             for name, entry in sorted(telemetry.collections.items())
-            if self._context.archive.takes(name)
+            if self._context.archive.takes(name, aliases)
         ]
         placements = await run_all([partial(_placement, qdrant, n) for n, _ in entries], _AT_ONCE)
         return [

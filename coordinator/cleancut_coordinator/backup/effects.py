@@ -33,6 +33,7 @@ from cleancut.core.backup.warnings import (
     unseen_peers,
 )
 from cleancut.core.cluster.collection_config import hides_unoptimized, why_undrainable
+from cleancut.core.cluster.view import View
 from cleancut.core.format.manifest import (
     AgentDocument,
     ClusterEntry,
@@ -51,7 +52,13 @@ from cleancut.core.primitives.ids import AgentName, Epoch
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Drain, Drained, Probe
 from cleancut.core.protocol.etcd_records import Bounds, Session
-from cleancut.core.protocol.fence import check_seen_everywhere, choose_fence, facts_of, tag_of
+from cleancut.core.protocol.fence import (
+    aliases_of,
+    check_seen_everywhere,
+    choose_fence,
+    facts_of,
+    tag_of,
+)
 from cleancut.core.protocol.requests import STREAMS_TO_OPEN, BackupRequest
 from cleancut.core.verification.canaries import proven
 from cleancut.repository.catalog import get_checked, publish_group, put_staged
@@ -151,7 +158,7 @@ class LeaderBackupEffects:
         warnings = (
             *unseen_peers(view, peers),
             *left_out(missing),
-            *await self._unknown(request.exclude),
+            *await self._unknown(request.exclude, view),
             *cut_in_waves(tasks, STREAMS_TO_OPEN),
             *concerned(sessions.values()),
         )
@@ -165,20 +172,20 @@ class LeaderBackupEffects:
             keep_s=request.keep_s,
         )
         whole = not request.exclude and not missing
-        selected = tuple(sorted(set(request.collections))) if whole else tuple(chosen)
-        draft = replace(draft, selected=selected)
+        names = request.collections if whole else (entry.counted_as for entry in entries)
+        draft = replace(draft, selected=tuple(sorted(set(names))))
         sha256 = await put_staged(context.store, context.paths, effect.epoch, draft)
         return Assigned(sha256, tuple(chosen), tasks, fence)
 
-    async def _unknown(self, exclude: Collection[str]) -> tuple[str, ...]:
-        """Warnings of excluded names that no collection has; none unless a peer answers."""
+    async def _unknown(self, exclude: Collection[str], view: View) -> tuple[str, ...]:
+        """Warnings of excluded names that nothing has; none unless a peer answers."""
         if not exclude:
             return ()
         try:
             there = await ask_any(self._context.peers, lambda peer: peer.collections(_READ_S))
         except CleancutError:
             return ()
-        return excluded_unknown(exclude, there)
+        return excluded_unknown(exclude, {*there, *aliases_of(view)})
 
     async def _draft(
         self, effect: Assign, entries: list[CollectionEntry], sessions: dict[AgentName, Session]

@@ -7,7 +7,8 @@ judgement.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from cleancut.core.doctor.protection import (
     Promise,
@@ -18,6 +19,7 @@ from cleancut.core.doctor.protection import (
 )
 from cleancut.core.maintenance.schedule import Do, Schedules, max_age_s
 from cleancut.core.primitives.errors import CleancutError
+from cleancut.core.protocol.fence import aliases_in_use
 from cleancut.repository.history import restore_test_of
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
@@ -42,23 +44,33 @@ async def read_protection(context: CoordinatorContext) -> Protection:
     return await judge_now(context, await read_live(context))
 
 
-async def read_live(context: CoordinatorContext) -> list[str] | None:
-    """The cluster's collections; None, if no peer answers."""
+class LiveNames(NamedTuple):
+    """The cluster's collections, and the one behind each alias."""
+
+    collections: Sequence[str]
+    aliases: Mapping[str, str]
+
+
+async def read_live(context: CoordinatorContext) -> LiveNames | None:
+    """None, if no peer answers."""
     try:
-        return await ask_any(context.peers, lambda peer: peer.collections(_ASK_S))
+        there = await ask_any(context.peers, lambda peer: peer.collections(_ASK_S))
+        aliases = await ask_any(context.peers, lambda peer: peer.aliases(_ASK_S))
     except CleancutError:
         return None
+    return LiveNames(there, aliases_in_use(aliases, there))
 
 
-async def judge_now(context: CoordinatorContext, live: Sequence[str] | None) -> Protection:
+async def judge_now(context: CoordinatorContext, live: LiveNames | None) -> Protection:
     """The judgement on what was read of the catalog last, for these collections of the cluster;
     None: they are not known. Raises: errors of etcd."""
     tests = [one for one in (context.catalog.last_drill(), await _last_restore(context)) if one]
     return judge_protection(
         context.catalog.protecting(),
         promises_of(context.schedules),
-        live,
+        live.collections if live else None,
         context.clock.wall_s(),
+        aliases=live.aliases if live else None,
         last_restore_test=max(tests, key=lambda one: one.at_s, default=None),
     )
 

@@ -40,6 +40,7 @@ from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_record
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leader.state import LeaderState, format_now
+from cleancut_coordinator.maintenance.protection import read_live
 from cleancut_coordinator.maintenance.scheduled_checks import GOOD, run_check
 from cleancut_coordinator.maintenance.story_keeper import record_work
 
@@ -157,8 +158,10 @@ class Scheduler:
     async def back_up(self, collection: str) -> str:
         """Starts the backup of a schedule that covers the collection, for the archive; what was
         started, or why nothing was."""
+        live = await read_live(self._context)
+        aliases = live.aliases if live else {}
         for name, schedule in sorted(self._context.schedules.items()):
-            if schedule.do is Do.BACKUP and covers(schedule, collection):
+            if schedule.do is Do.BACKUP and covers(schedule, collection, aliases):
                 try:
                     request_id = f"archive/{name}/{self._context.token_hex(8)}"
                     operation = await self.trigger(name, request_id)

@@ -9,10 +9,9 @@ from cleancut.core.doctor.protection import unknown_protection
 from cleancut.core.maintenance.schedule import max_age_s, worst_gap_s
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.runtime.log import Logger
-from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.maintenance.notifier import read_outboxes
-from cleancut_coordinator.maintenance.protection import judge_now
+from cleancut_coordinator.maintenance.protection import judge_now, read_live
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 from cleancut_coordinator.monitoring.cluster_reader import read_cluster
 from cleancut_coordinator.monitoring.copy_reader import CopyReader
@@ -21,7 +20,6 @@ CLUSTER_S = 5.0
 CATALOG_S = 30.0
 SIZE_SHARE = 0.01
 """Of the time, at most, that is spent on listing the whole store."""
-_ASK_S = 2.0
 
 
 class MetricsCollector:
@@ -91,14 +89,12 @@ class MetricsCollector:
         if self._context.archive.collections:
             bases = await self._context.bases.read()
             self._metrics.set_archive_bases(frozenset(base.chain for base in bases))
-        live = None
-        try:
-            live = await ask_any(self._context.peers, lambda peer: peer.collections(_ASK_S))
-        except CleancutError as error:
-            self._log.debug("collections unread", cause=error.message)
+        live = await read_live(self._context)
+        if live is None:
             self._metrics.show_collections(None)
         else:
-            self._metrics.show_collections({name: stock.collections.get(name) for name in live})
+            cuts = {name: stock.collections.get(name) for name in live.collections}
+            self._metrics.show_collections(cuts)
         self._metrics.show_protection(await judge_now(self._context, live))
         if clock.monotonic_s() >= self._size_at_s:
             listed_s = clock.monotonic_s()

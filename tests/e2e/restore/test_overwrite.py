@@ -17,8 +17,10 @@ OVERWRITE = ("--overwrite", "--collection", NAME)
 
 def test_an_overwrite_is_undone_by_writes_and_survives_its_leader(launch: Launch) -> None:
     """Clients that write until the switch undo it, and none of their points is lost. Without them
-    the backup has the name, whatever becomes of the leader, and the old data is a held backup."""
-    world = launch(peers=2, coordinators=2)
+    the backup has the name, whatever becomes of the leader, and the old data is a held backup. A
+    schedule that names the collection goes on with what is behind the alias by then."""
+    world = launch(peers=2, coordinators=0)
+    scheduled(world)
     world.fill()
     made, kept = world.back_up(), world.answers()
     world.change(0.5)
@@ -41,9 +43,38 @@ def test_an_overwrite_is_undone_by_writes_and_survives_its_leader(launch: Launch
     assert backup["evidence"]["consistency"] == "point-in-time"
     finished = world.ok("restore", "restore", "finish", done["id"], "--yes")
     assert finished["overwritten"].get("held_until") is None
+    kept_by_its_alias(world, f"{NAME}@{done['id']}")
 
     world.ok("restore", "restore", "start", overwritten["backup_id"], "--replace", "--yes")
     assert contents(verdict(world, old)) == []
+
+
+def scheduled(world: World) -> None:
+    """Two coordinators with a schedule of the collection."""
+    config = world.setup.base_dir / "coordinator.toml"
+    config.write_text(f'[schedule.yearly]\ncron = "0 3 1 1 *"\ncollections = ["{NAME}"]\n')
+    for _ in range(2):
+        world.run(world.setup.start_coordinator(config=config))
+    world.run(world.setup.wait_agents())
+
+
+def kept_by_its_alias(world: World, behind: str) -> None:
+    """What is `behind` the alias is backed up, protected and found by the alias' name."""
+    assert "no backup holds" in world.ok("status", "status")["protection"]["reason"]
+    dry = world.ok("plan", "backup", "create", "--dry-run", "--collection", NAME)
+    assert (dry["collections"], dry["blockers"]) == ([behind], [])
+    made = world.ok("backup", "schedule", "trigger", "yearly")
+    assert (made["state"], made["collections"]) == ("COMMITTED", [behind])
+    assert made["aliases"][NAME] == behind
+    protection = world.ok("status", "status")["protection"]
+    (judged,) = protection["collections"]
+    assert (judged["name"], judged["protected"], judged["schedule"]) == (behind, True, "yearly")
+    check = ("backup", "check", "--max-age", "1h", "--collection", NAME)
+    assert world.cleancut(*check).exit_code == 0
+    plan = world.ok("plan", "restore", "plan", made["id"], "--replace", "--collection", NAME)
+    (planned,) = plan["collections"]
+    assert (planned["name"], plan["blockers"]) == (behind, [])
+    refused(world.cleancut("backup", "create", "-c", NAME, "--exclude", behind), 2, "excluded")
 
 
 def contents(verdict: list[str]) -> list[str]:

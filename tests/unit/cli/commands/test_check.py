@@ -36,6 +36,13 @@ def backup(
     )
 
 
+def test_a_collection_is_found_by_an_alias_of_that_time() -> None:
+    old, new = backup(20, of=("docs",)), backup(2, of=("docs@r-1",))
+    new = replace(new, aliases={"docs": "docs@r-1"})
+    assert judged(new, old, of=("docs",)) == (OK, new.id)
+    assert judged(replace(new, aliases={}), old, of=("docs",)) == (WARNING, old.id)
+
+
 def judged(*backups: Backup, of: tuple[str, ...] = (), require: str = "") -> tuple[int, str]:
     limits = AgeLimits(24 * HOUR_S, 12 * HOUR_S, require)
     found = judge(backups, of, limits, NOW_S)

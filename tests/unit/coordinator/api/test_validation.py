@@ -1,4 +1,5 @@
-"""Names in a request for a backup: an alias and a typo are refused before anything begins."""
+"""Names in a request for a backup: an alias is its collection, and a typo is refused before
+anything begins."""
 
 from __future__ import annotations
 
@@ -16,10 +17,12 @@ def test_what_exists_passes() -> None:
     check_names(["documents", "users"], THERE, ALIASES, may_miss=False)
 
 
-@pytest.mark.parametrize("may_miss", [True, False])
-def test_an_alias_is_refused_with_its_collection(may_miss: bool) -> None:
-    with pytest.raises(Refused, match="alias of collection 'documents'"):
-        check_names(["live"], THERE, ALIASES, may_miss=may_miss)
+def test_an_alias_is_its_collection() -> None:
+    """One that points to nothing is said to."""
+    check_names(["live"], THERE, ALIASES, may_miss=False)
+    with pytest.raises(NotFound, match="alias 'live' points to collection 'gone', which does not"):
+        check_names(["live"], THERE, {"live": "gone"}, may_miss=False)
+    check_names(["live"], THERE, {"live": "gone"}, may_miss=True)
 
 
 def test_a_typo_is_refused_with_the_name_that_was_meant() -> None:
@@ -28,7 +31,10 @@ def test_a_typo_is_refused_with_the_name_that_was_meant() -> None:
     assert raised.value.hint == "did you mean 'documents'?"
     with pytest.raises(NotFound) as raised:
         check_names(["x"], THERE, ALIASES, may_miss=False)
-    assert "documents, users" in raised.value.hint
+    assert "documents, live, users" in raised.value.hint
+    with pytest.raises(NotFound) as raised:
+        check_names(["lives"], THERE, ALIASES, may_miss=False)
+    assert raised.value.hint == "did you mean 'live'?"
     check_names(["document"], THERE, ALIASES, may_miss=True)
 
 

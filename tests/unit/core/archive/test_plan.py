@@ -94,8 +94,11 @@ def test_a_shard_has_one_source_that_is_replaced_once_it_is_lost(
 
 
 def test_settings_that_cannot_be_meant_are_refused() -> None:
-    assert check_archive(ArchiveSettings(collections=("docs-*",))).takes("docs-1")
-    assert not ArchiveSettings().takes("docs")
+    some = check_archive(ArchiveSettings(collections=("docs-*",)))
+    assert some.takes("docs-1", {})
+    assert some.takes("new", {"docs-2": "new"}), "by its alias"
+    assert not some.takes("other", {"docs-2": "new"})
+    assert not ArchiveSettings().takes("docs", {})
     for wrong in (
         ArchiveSettings(chunk_s=0.5),
         ArchiveSettings(mark_every_s=0.0),

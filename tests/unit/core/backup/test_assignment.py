@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
@@ -13,7 +15,7 @@ from cleancut.core.backup.assignment import (
     newest_entries,
     sick_collections,
 )
-from cleancut.core.primitives.errors import NotFound, Refused
+from cleancut.core.primitives.errors import Invalid, NotFound, Refused
 from cleancut.core.primitives.ids import AgentName, PeerId, ShardId
 from cleancut.core.protocol.etcd_records import Parent, Session, UnusableReplica
 from cleancut.core.protocol.requests import BackupRequest
@@ -42,6 +44,36 @@ def test_every_shard_is_given_once_and_evenly() -> None:
     tasks = assign(seen, ["docs"], Usable(sessions(1, 2)), {})
     assert sorted(homes(tasks)) == list(range(6))
     assert sorted(len(given) for given in tasks.values()) == [3, 3]
+
+
+def asked(*names: str, **more: Any) -> BackupRequest:
+    return BackupRequest(collections=names, **more)
+
+
+def test_an_alias_is_the_collection_behind_it() -> None:
+    """Once, by however many of its names it is asked for; also while a fence has renamed it."""
+    seen = replace(view("docs@r-1", {0: {1: "Active"}}), aliases=(("docs", "docs@r-1"),))
+    assert choose_collections(seen, asked("docs")) == (["docs@r-1"], {})
+    assert choose_collections(seen, asked("docs", "docs@r-1")) == (["docs@r-1"], {})
+    fenced = replace(seen, aliases=(("docs@fence-7", "docs@r-1"),))
+    assert choose_collections(fenced, asked("docs")) == (["docs@r-1"], {})
+
+
+def test_an_alias_that_points_to_nothing_is_said_to() -> None:
+    seen = replace(view("docs", {0: {1: "Active"}}), aliases=(("live", "gone"),))
+    with pytest.raises(NotFound, match="alias 'live' points to collection 'gone', which does not"):
+        choose_collections(seen, asked("docs", "live"))
+    _, sick = choose_collections(seen, asked("docs", "live", allow_missing=True))
+    assert sick == {"live": "it is an alias of 'gone', which does not exist"}
+
+
+@pytest.mark.parametrize(
+    ("name", "exclude"), [("live", "docs"), ("docs", "live"), ("live", "live"), ("docs", "docs")]
+)
+def test_what_is_excluded_by_another_name_cannot_be_named(name: str, exclude: str) -> None:
+    left = replace(view("other", {0: {1: "Active"}}), aliases=(("live", "docs"),))
+    with pytest.raises(Invalid, match="is named and excluded"):
+        choose_collections(left, asked(name, exclude=(exclude,)))
 
 
 def test_the_fullest_replica_is_cut() -> None:

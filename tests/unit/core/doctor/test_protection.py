@@ -89,6 +89,41 @@ def test_protected_only_if_each_collection_has_a_young_whole_backup(
     assert reason in found.reason
 
 
+RESTORED = "docs@r-0123456789abcdef"
+DOCS = Promise("docs", 36 * HOUR, ("docs",))
+BEHIND = {"docs": RESTORED}
+
+
+@pytest.mark.parametrize(
+    ("backups", "promises", "reason"),
+    [
+        # as just after an overwrite: the backups hold the old collection
+        ([backup(1, 3)], [DOCS], f"no backup holds '{RESTORED}'"),
+        # the schedule names the alias, and so covers what is behind it
+        ([backup(2, 3, RESTORED)], [DOCS], ""),
+        ([backup(2, 37, RESTORED)], [DOCS], "schedule 'docs' allows 36 h"),
+        # left out by the alias
+        ([backup(1, 3)], [NIGHTLY._replace(exclude=("docs",))], ""),
+    ],
+)
+def test_what_is_behind_an_alias_is_judged_by_its_name(
+    backups: Sequence[ProtectingBackup], promises: Sequence[Promise], reason: str
+) -> None:
+    """Also if a restore has made it."""
+    found = judge_protection(backups, promises, [RESTORED], NOW, aliases=BEHIND)
+    assert [one.name for one in found.collections] == [RESTORED]
+    assert found.protected == (not reason), found.reason
+    assert reason in found.reason
+
+
+def test_without_the_cluster_the_newest_backups_know_what_is_behind_an_alias() -> None:
+    old = backup(1, 30)
+    new = backup(2, 3, RESTORED, schedule="docs")._replace(aliases=BEHIND)
+    found = judge_protection([old, new], [DOCS], None, NOW)
+    (judged,) = (one for one in found.collections if one.name == RESTORED)
+    assert (judged.backup, judged.schedule) == (2, "docs")
+
+
 def test_each_collection_says_which_backup_and_which_limit() -> None:
     backups = [backup(1, 30, "docs", "orders"), backup(2, 1, "orders", schedule="hourly")]
     promises = [NIGHTLY, HOURLY, Promise("weekly", 240 * HOUR)]

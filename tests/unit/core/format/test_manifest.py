@@ -158,6 +158,36 @@ def test_collections_and_their_shards() -> None:
         manifest().collection("c")
 
 
+def test_collections_by_their_aliases() -> None:
+    """A name that is both means the collection; each is named once."""
+    restored = collection("docs@r-0123456789abcdef", 1)
+    held = manifest(
+        collections=(
+            replace(restored, aliases=("docs", "live")),
+            replace(collection("a", 2), aliases=("first",)),
+        )
+    )
+    assert held.aliases == {"docs": restored.name, "live": restored.name, "first": "a"}
+    assert held.named(["docs", "live", restored.name]) == (restored.name,)
+    assert held.named(["first", "b", "a"]) == ("a", "b")
+    assert held.named([]) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "aliases", "counted"),
+    [
+        ("docs", (), "docs"),
+        ("docs", ("live",), "docs"),
+        ("docs@r-0123456789abcdef", ("docs", "live"), "docs"),
+        ("docs@r-0123456789abcdef", ("live",), "docs@r-0123456789abcdef"),
+        ("docs@r-0123456789abcdef", (), "docs@r-0123456789abcdef"),
+    ],
+)
+def test_what_a_collection_is_counted_as(name: str, aliases: tuple[str, ...], counted: str) -> None:
+    """One that a restore has put in the place of another is counted as that."""
+    assert replace(collection(name, 1), aliases=aliases).counted_as == counted
+
+
 @pytest.mark.parametrize(
     "odd",
     [

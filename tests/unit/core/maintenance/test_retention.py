@@ -29,8 +29,8 @@ BOOKS = frozenset({"books"})
 def group(
     epoch: int, days_ago: float, *, point_in_time: bool = True, collections: frozenset[str] = BOOKS
 ) -> GroupFacts:
-    cut_s = NOW_S - days_ago * DAY_S
-    return GroupFacts(Epoch(epoch), OperationId(f"b-{epoch}"), cut_s, collections, point_in_time)
+    cut_s, id_ = NOW_S - days_ago * DAY_S, OperationId(f"b-{epoch}")
+    return GroupFacts(Epoch(epoch), id_, cut_s, collections, collections, point_in_time)
 
 
 def kept(groups: Sequence[GroupFacts], rules: Retention, **schedules: Retention) -> list[int]:
@@ -231,6 +231,28 @@ def test_damaged_groups_take_no_whole_ones_place() -> None:
 def test_imported_groups_neither_expire_nor_take_the_place_of_others() -> None:
     groups = [group(1, 9), group(2, 8), group(3, 7)._replace(imported=True)]
     assert kept(groups, Retention(keep_last=1)) == [2, 3]
+
+
+RESTORED = frozenset({"books@r-0123456789abcdef"})
+
+
+def behind(epoch: int, days_ago: float, collections: frozenset[str]) -> GroupFacts:
+    """Of what is behind the alias `books`, which is what was asked for."""
+    return group(epoch, days_ago, collections=collections)._replace(counted=BOOKS, selected=BOOKS)
+
+
+def test_an_alias_is_counted_on_whatever_is_behind_it() -> None:
+    """A schedule that names `books` keeps as many as ever when `books` becomes an alias, and again
+    when that points elsewhere: none goes early, and none of what is gone stays for ever."""
+    real = [group(number, 9 - number)._replace(selected=BOOKS) for number in (1, 2, 3)]
+    first = [behind(number, 9 - number, RESTORED) for number in (4, 5)]
+    other = frozenset({"books@r-0123456789abcdee"})
+    second = [behind(number, 9 - number, other) for number in (6, 7, 8)]
+    rules = Retention(keep_last=3)
+    assert kept(real, rules) == [1, 2, 3]
+    assert kept([*real, *first[:1]], rules) == [2, 3, 4]
+    assert kept([*real, *first], rules) == [3, 4, 5]
+    assert kept([*real, *first, *second], rules) == [6, 7, 8]
 
 
 def lasting(epoch: int, days_ago: float, days: float) -> GroupFacts:

@@ -28,6 +28,7 @@ from cleancut.core.maintenance.schedule import (
     Verdict,
     Wait,
     check_schedule,
+    covers,
     decide,
     moved,
     request_of,
@@ -361,3 +362,22 @@ def test_times_of_a_state_are_read_back_exactly() -> None:
     assert timedelta(seconds=parse_time(moved(state, HOURLY, Start(NOON_S)).due)) == timedelta(
         seconds=NOON_S
     )
+
+
+@pytest.mark.parametrize(
+    ("names", "exclude", "covered"),
+    [
+        ((), (), True),
+        (("docs",), (), True),
+        (("docs@r-1",), (), True),
+        (("other",), (), False),
+        ((), ("docs",), False),
+        ((), ("docs@r-1",), False),
+        ((), ("other",), True),
+    ],
+)
+def test_a_schedule_covers_what_is_behind_an_alias(
+    names: tuple[str, ...], exclude: tuple[str, ...], covered: bool
+) -> None:
+    rule = ScheduleRule(cron="@daily", collections=names, exclude=exclude)
+    assert covers(rule, "docs@r-1", {"docs": "docs@r-1", "live": "x"}) == covered

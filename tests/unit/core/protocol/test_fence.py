@@ -25,6 +25,7 @@ from cleancut.core.protocol.fence import (
     FenceSeen,
     FenceSettings,
     Hook,
+    aliases_in_use,
     check_fence,
     check_rule,
     check_seen_everywhere,
@@ -106,6 +107,24 @@ def test_a_rule_whose_alias_is_gone_says_which_call_makes_it_again() -> None:
     made = {"collection_name": "docs", "alias_name": "docs-writers"}
     assert body == {"actions": [{"create_alias": made}]}
     assert "--fence none" in raised.value.hint
+
+
+def test_a_rule_of_an_alias_is_one_of_the_collection_behind_it() -> None:
+    """As after an overwrite: the rule still names what is an alias by now."""
+    rules = FenceSettings(rules=(replace(BY_HOOK, collection="wiki-w"),))
+    fence = chosen(settings=rules)
+    assert fence is not None
+    assert fence.collections == {"wiki"}
+
+
+def test_names_without_a_fence() -> None:
+    """A fenced alias keeps its name; one that has the name of a collection means that."""
+    there = {"live@fence-7": "docs", "hides": "docs", "other": "wiki"}
+    assert aliases_in_use(there, ["docs", "wiki", "hides"]) == {
+        "live": "docs",
+        "live@fence-7": "docs",
+        "other": "wiki",
+    }
 
 
 def test_a_hook_must_be_configured() -> None:

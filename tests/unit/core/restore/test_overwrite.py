@@ -258,7 +258,7 @@ def test_the_plan_says_what_is_deleted_and_what_is_kept() -> None:
     (warning,) = [one for one in plan.warnings if "deleted" in one]
     assert "get 404" in warning
     assert "held for 7 days" in warning
-    assert "schedules that name 'docs' are refused afterwards" in warning
+    assert "schedules that name 'docs' hold what the alias points to afterwards" in warning
 
 
 @pytest.mark.parametrize(
