@@ -5,7 +5,8 @@ Blocking calls run in one bounded pool, each attempt of them idempotent.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Mapping
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import boto3
 import botocore.exceptions as boto
 from botocore.config import Config
+from botocore.parsers import ResponseParserError
 
 from cleancut.core.primitives.errors import CleancutError, Denied, NotFound, Refused, Unavailable
 from cleancut.core.primitives.numbers import whole_number
@@ -80,6 +82,10 @@ _BUSY = frozenset(
     }
 )
 _NO_CONDITION = frozenset({"NotImplemented", "501"})
+_FOREIGN = (boto.ClientError, boto.BotoCoreError, ResponseParserError)
+_OF_A_LISTING = frozenset({"IsTruncated", "KeyCount", "Name"})
+"""Each listing says one of them, whether or not there is an object."""
+_RANGE = re.compile(r"bytes (\d{1,20})-(\d{1,20})/")
 
 
 class S3Store:
@@ -91,9 +97,7 @@ class S3Store:
     def __init__(self, url: S3Url, clock: Clock) -> None:
         self._url = url
         self._boto = Renewable(self._make_client)
-        self._attempts = Attempts(
-            self._boto, clock, (boto.ClientError, boto.BotoCoreError), self._judge
-        )
+        self._attempts = Attempts(self._boto, clock, _FOREIGN, self._judge)
         self._base = f"{url.prefix}/" if url.prefix else ""
         self._conditional = True
         given = {
@@ -137,9 +141,7 @@ class S3Store:
         key = self._base + check_path(path)
         if length == 0:
             return (await self.get(path, offset, 1))[:0]
-        end = "" if length is None else str(offset + length - 1)
-        span = {"Range": f"bytes={offset}-{end}"} if offset or end else {}
-        return await self._attempts.run(path, lambda: self._get(key, **span))
+        return await self._attempts.run(path, lambda: self._get(key, offset, length))
 
     async def stat(self, path: str) -> ObjectInfo | None:
         key = self._base + check_path(path)
@@ -149,18 +151,20 @@ class S3Store:
             )
         except NotFound:
             return None
+        if "ContentLength" not in head:
+            raise _not_s3(self._url, f"names no size of {path}")
         return ObjectInfo(path, int(head["ContentLength"]))
 
     async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         """Order: the server's. SeaweedFS goes by directory, so that `a/b` comes before `a-b`."""
         query = {"Bucket": self._url.bucket, "Prefix": self._base + check_prefix(prefix)}
-        while True:
-            page = await self._attempts.run(prefix, partial(self._list_part, query.copy()))
-            for entry in page.get("Contents", ()):
-                yield ObjectInfo(entry["Key"].removeprefix(self._base), int(entry["Size"]))
-            if not page.get("IsTruncated"):
-                return
-            query["ContinuationToken"] = page["NextContinuationToken"]
+        before: Mapping[str, int] = {}
+        async for page in self._pages(prefix, query):
+            found = {entry["Key"]: int(entry["Size"]) for entry in page.get("Contents", ())}
+            for key, size_bytes in found.items():
+                if key not in before:
+                    yield ObjectInfo(key.removeprefix(self._base), size_bytes)
+            before = found
 
     async def delete(self, path: str) -> None:
         key = self._base + check_path(path)
@@ -171,17 +175,32 @@ class S3Store:
     async def folders(self) -> tuple[str, ...]:
         query = {"Bucket": self._url.bucket, "Prefix": self._base, "Delimiter": "/"}
         found: set[str] = set()
-        while True:
-            page = await self._attempts.run("", partial(self._list_part, query.copy()))
+        async for page in self._pages("", query):
             found |= {one["Prefix"] for one in page.get("CommonPrefixes", ())}
+        return tuple(sorted(one.removeprefix(self._base).rstrip("/") for one in found))
+
+    async def _pages(self, prefix: str, query: dict[str, str]) -> AsyncIterator[Mapping[str, Any]]:
+        """Of a listing. Raises also: Refused, for one without an end: a page that says what the one
+        before it said, or that there are more and not where."""
+        before: object = None
+        while True:
+            page = await self._attempts.run(prefix, partial(self._list_part, query.copy()))
+            yield page
             if not page.get("IsTruncated"):
-                return tuple(sorted(one.removeprefix(self._base).rstrip("/") for one in found))
-            query["ContinuationToken"] = page["NextContinuationToken"]
+                return
+            said = page.get("Contents"), page.get("CommonPrefixes")
+            token = page.get("NextContinuationToken")
+            if not token or token == query.get("ContinuationToken") or said == before:
+                raise Refused(
+                    f"{_place(self._url)} lists {prefix or 'its objects'} without an end",
+                    "does a proxy stand in front of it? its answers are not those of S3",
+                )
+            query["ContinuationToken"], before = token, said
 
     async def clock_s(self) -> float | None:
         """By the Date header of an answer."""
         query = {"Bucket": self._url.bucket, "Prefix": self._base, "MaxKeys": 1}
-        page = await self._attempts.run("", lambda: self._client.list_objects_v2(**query))
+        page = await self._attempts.run("", partial(self._list_part, query))
         return _date_s(page.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", ""))
 
     async def close(self) -> None:
@@ -193,16 +212,22 @@ class S3Store:
         asked_s = _retry_after_s(error)
         return Failure(_to_error(error, path, self._url), _may_be_replaced(error), asked_s)
 
-    def _list_part(self, query: dict[str, str]) -> Any:
-        return self._client.list_objects_v2(**query)
+    def _list_part(self, query: dict[str, Any]) -> Any:
+        """Raises also: Unavailable, for a page that is none: it would pass for an empty store."""
+        page = self._client.list_objects_v2(**query)
+        if not page.keys() & _OF_A_LISTING:
+            raise _not_s3(self._url, "answers a listing with something else")
+        return page
 
     def _put(self, path: str, key: str, data: bytes) -> None:
         """Asks the server to refuse an overwrite; one that cannot is trusted with our paths."""
         condition = {"IfNoneMatch": "*"} if self._conditional else {}
         try:
-            self._client.put_object(
+            done = self._client.put_object(
                 Bucket=self._url.bucket, Key=key, Body=data, **condition, **self._put_options
             )
+            if "ETag" not in done:
+                raise _not_s3(self._url, f"takes {path} without an ETag")
         except boto.ClientError as error:
             code = _code_of(error)
             if code in _NO_CONDITION and condition:
@@ -213,15 +238,26 @@ class S3Store:
             elif self._get(key) != data:
                 raise other_bytes(path) from error
 
-    def _get(self, key: str, **span: str) -> bytes:
+    def _get(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
+        end = None if length is None else offset + length
+        span = (
+            {"Range": f"bytes={offset}-{'' if end is None else end - 1}"} if offset or end else {}
+        )
         try:
-            body = self._client.get_object(Bucket=self._url.bucket, Key=key, **span)["Body"]
+            found = self._client.get_object(Bucket=self._url.bucket, Key=key, **span)
         except boto.ClientError as error:
             if _code_of(error) in {"InvalidRange", "416"}:
                 return b""
             raise
-        with body:
-            return bytes(body.read())
+        with found["Body"] as body:
+            data = bytes(body.read())
+        sent = _RANGE.match(found.get("ContentRange", ""))
+        if sent is None:  # all of it, also where a part was asked for
+            return data[offset:end]
+        size_bytes = int(sent[2]) + 1 - int(sent[1])
+        if len(data) != size_bytes:  # the length alone is not always sent
+            raise boto.IncompleteReadError(actual_bytes=len(data), expected_bytes=size_bytes)
+        return data
 
 
 def _date_s(header: str) -> float | None:
@@ -252,7 +288,9 @@ def _retry_after_s(error: Exception) -> float:
 
 def _to_error(error: Exception, path: str, url: S3Url) -> CleancutError:
     """What `error` means to an operator; retryable where a later attempt may succeed."""
-    where = f"bucket {url.bucket}" + (f" at {url.endpoint}" if url.endpoint else "")
+    where = _place(url)
+    if isinstance(error, ResponseParserError):
+        return _not_s3(url, "answers with something else")
     if isinstance(error, boto.ClientError):
         return _response_error(error, path, where)
     if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError):
@@ -267,6 +305,19 @@ def _to_error(error: Exception, path: str, url: S3Url) -> CleancutError:
     if isinstance(error, boto.HTTPClientError | boto.ConnectionError | boto.IncompleteReadError):
         return Unavailable(f"{where} does not answer: {error}", "is the endpoint right and up?")
     return Refused(f"{where} cannot be used: {error}", "check region, endpoint and profile")
+
+
+def _place(url: S3Url) -> str:
+    """The bucket, for messages."""
+    return f"bucket {url.bucket}" + (f" at {url.endpoint}" if url.endpoint else "")
+
+
+def _not_s3(url: S3Url, what: str) -> Unavailable:
+    """The error for an answer that S3 never gives."""
+    return Unavailable(
+        f"{_place(url)} {what}: that is no answer of S3",
+        "is the endpoint that of an S3 server, and no proxy or sign-in page in front of it?",
+    )
 
 
 def _response_error(error: boto.ClientError, path: str, where: str) -> CleancutError:

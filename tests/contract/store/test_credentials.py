@@ -37,6 +37,7 @@ class KeysThatExpire(BaseHTTPRequestHandler):
         )
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("ETag", '"0"')
         self.end_headers()
         self.wfile.write(body)
 

@@ -389,6 +389,7 @@ class Recorder(BaseHTTPRequestHandler):
         if len(seen) == 1:
             self.send_header("Retry-After", "17")
         self.send_header("Content-Length", "0")
+        self.send_header("ETag", '"0"')
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
