@@ -145,7 +145,8 @@ def readings_of(
     telemetry: Telemetry, tasks: Sequence[ShardTask], known: Sequence[str] = ()
 ) -> Readings:
     """The numbers and states of these shards, in the order of the tasks. `known`: the segment of
-    each that is named again, if the shard still has it."""
+    each that is named again, if the shard still has it. Another peer than a task's has no number
+    for it."""
     counters = telemetry.counters
     shards = [_shard(telemetry, task) for task in tasks]
     wanted = known or [""] * len(tasks)
@@ -158,6 +159,8 @@ def readings_of(
 
 
 def _shard(telemetry: Telemetry, task: ShardTask) -> ShardTelemetry | None:
+    if telemetry.peer_id != task.peer_id:
+        return None
     collection = telemetry.collections.get(task.collection)
     return collection.shards.get(task.shard_id) if collection else None
 

@@ -80,7 +80,7 @@ def tail_members() -> list[bytes]:
     return [
         member("wal", kind=b"5"),
         member("wal/closed-9", random.Random(9).randbytes(12) + bytes(4084), map_units=1),
-        member("replica_state.json", b'{"is_local":true}'),
+        member("replica_state.json", b'{"is_local":true,"this_peer_id":1,"peers":{"1":"Active"}}'),
         member("shard_config.json", b'{"type":"ReplicaSet"}'),
     ]
 
@@ -153,6 +153,7 @@ def capture(
             on_cut=on_cut,
             hashed=kept is None,
             unknown=more.get("unknown", frozenset()),
+            holder=more.get("holder"),
         )
 
     return writing(store, spill_dir, body)

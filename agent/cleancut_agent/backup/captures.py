@@ -252,6 +252,7 @@ class Captures:
             unknown=self._unknown,
             earlier=stream.earlier,
             on_left=partial(self._leave, packs.origin, stream),
+            holder=stream.task.peer_id,
         )
 
     async def _stream(

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
 
+from cleancut.core.cluster.answering_peer import check_answering
 from cleancut.core.cluster.collection_config import vector_names
 from cleancut.core.cluster.view import ACTIVE
 from cleancut.core.primitives.errors import Corrupt, NotFound, TimedOut
@@ -125,12 +126,17 @@ async def _status(qdrant: Qdrant, task: ShardTask) -> str:
 
 
 async def _wait_active(qdrant: Qdrant, task: ShardTask) -> Replica:
-    """Qdrant answers a recovery before the cluster knows that the replica is Active."""
+    """Qdrant answers a recovery before the cluster knows that the replica is Active.
+
+    Raises: Refused, if another peer answers: its replica must not be counted for this one.
+    """
     state = "absent"
     try:
         async with asyncio.timeout(_ACTIVE_S):
             while True:
                 placement = await qdrant.placement(task.collection)
+                what = f"shard {task.shard_id} of {task.collection!r}"
+                check_answering(task.peer_id, placement.peer_id, what)
                 local = {replica.shard_id: replica for replica in placement.local()}
                 replica = local.get(task.shard_id)
                 if replica is not None and replica.state == ACTIVE:

@@ -23,8 +23,8 @@ LOCAL_FILE_SYSTEMS = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", 
 class WalFacts:
     """What an agent finds in `storage`, its peer's data directory as it sees it.
 
-    `problem`: why it cannot be read. `file_system`: its type. `peer_id`: whose data it is, if that
-    can be read. `shards`: replicas that were looked at; `without_log`: one of them, if none has a
+    `problem`: why it cannot be read. `file_system`: its type. `peer_id`: whose data it is; None: it
+    does not say. `shards`: replicas that were looked at; `without_log`: one of them, if none has a
     log.
     `heads`: the first bytes of their segments.
     """
@@ -62,7 +62,9 @@ def unseen_storage(facts: WalFacts, peer_id: PeerId) -> str:
         return "the agent does not see Qdrant's storage: set --qdrant-storage"
     if facts.problem:
         return f"Qdrant's storage {facts.storage} cannot be read: {facts.problem}"
-    if facts.peer_id not in {None, peer_id} and peer_id:
+    if peer_id and facts.peer_id is None:
+        return f"{facts.storage} does not tell whose it is: its raft_state.json cannot be read"
+    if facts.peer_id != peer_id and peer_id:
         return f"{facts.storage} is the storage of peer {facts.peer_id}, not of peer {peer_id}"
     return ""
 

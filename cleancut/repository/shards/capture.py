@@ -22,7 +22,7 @@ from cleancut.core.format.page import PACKED_KINDS, Block, Page, PageBuilder, bl
 from cleancut.core.format.partial_recipe import first_blocks
 from cleancut.core.format.recipe import PageRef, Recipe, marks_cut
 from cleancut.core.primitives.errors import Invalid
-from cleancut.core.primitives.ids import Digest, Sha256
+from cleancut.core.primitives.ids import Digest, PeerId, Sha256
 from cleancut.repository.packs.pack_writer import PackWriter
 from cleancut.repository.shards.chunker import (
     ClassifiedBlock,
@@ -33,6 +33,7 @@ from cleancut.repository.shards.chunker import (
     digest_batch,
 )
 from cleancut.repository.shards.dedup import Deduplicator, EarlierCapture
+from cleancut.repository.shards.stream_holder import StreamHolder
 from cleancut.repository.shards.tar_scanner import KeptMember, MemberStart, TarScan
 
 BATCHES = 2
@@ -77,11 +78,13 @@ async def capture_shard(
     unknown: frozenset[str] = frozenset(),
     earlier: EarlierCapture | None = None,
     on_left: Callable[[CaptureState], None] = lambda _left: None,
+    holder: PeerId | None = None,
 ) -> CapturedShard:
     """Stores what `chunks` bring, the whole tar of one shard, and returns once it is durable.
 
     `hashed`: with the sha256 of the tar. A kept member, which only a capture without it may have,
     is the parent's; that it can be kept (`KeepableMembers`, with `unknown`) was asked before.
+    `holder`: the peer whose replica it has to be; None: any.
     Order: `on_cut` is called once, on the event loop, when the first byte that proves the cut is
         there. What `unknown` names (packs by name, pages by digest: marked or nearly dead ones)
         is stored again. `on_left` is called with what the store has, or is about to have, by then:
@@ -89,14 +92,15 @@ async def capture_shard(
     Limits: two batches are processed while one is read; two pages of the parent, and two of what an
         `earlier` attempt has left, are held.
     Raises: Corrupt (the stream ended early or is not a shard's tar; a kept member whose page cannot
-        be read, with the `member` as context), Refused, Invalid (a kept member that cannot be
-        kept, or not here), and what the store raises. Blocks stored until then are named by
-        nothing but what `on_left` was given.
+        be read, with the `member` as context), Refused (another peer has sent it), Invalid (a kept
+        member that cannot be kept, or not here), and what the store raises. Blocks stored until
+        then are named by nothing but what `on_left` was given.
     """
     with packs.stream():
         known = Deduplicator(packs.store, packs.paths, parent, earlier)
         keepable = KeepableMembers(parent, unknown) if parent and not hashed else None
         capture = _Capture(packs, known, unknown, on_left, hashed=hashed, keepable=keepable)
+        capture.holder = None if holder is None else StreamHolder(holder)
         try:
             async for chunk in chunks:
                 if isinstance(chunk, KeptMember):
@@ -135,6 +139,7 @@ class _Capture:
         self._on_left = on_left
         self._whole = False
         self._scan = TarScan()
+        self.holder: StreamHolder | None = None
         self._cutter = Cutter()
         self._cut_seen = False
         self._chunks: list[bytes] = []
@@ -164,6 +169,8 @@ class _Capture:
         cut = False
         for event in self._scan.feed(chunk):
             self._cutter.see(event)
+            if self.holder is not None:
+                self.holder.see(event)
             cut = cut or (isinstance(event, MemberStart) and marks_cut(event.path))
         return self._note_cut(cut)
 

@@ -36,8 +36,9 @@ def alone(
 
 
 async def read(host: Qdrant, name: str, shard: int = 0, known: str = "") -> Reading:
-    task = ShardTask(collection=name, shard_id=ShardId(shard), peer_id=PeerId(0))
-    return readings_of(await host.telemetry(level=READING_LEVEL), [task], [known]).at(0)
+    seen = await host.telemetry(level=READING_LEVEL)
+    task = ShardTask(collection=name, shard_id=ShardId(shard), peer_id=PeerId(seen.peer_id))
+    return readings_of(seen, [task], [known]).at(0)
 
 
 def segment_of(reading: Reading) -> str:

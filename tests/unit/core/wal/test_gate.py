@@ -26,8 +26,10 @@ def gate(version: str = "1.18.3", **changes: Any) -> str:
 
 def test_the_gate_is_open_where_nothing_is_against_it() -> None:
     assert gate() == ""
-    assert gate(peer_id=None, heads=(), shards=0) == ""
-    assert wal_gate(GOOD, "1.18.3", PeerId(0)) == ""  # without cluster mode
+    assert gate(heads=(), shards=0) == ""
+    for known in (PeerId(7), None):
+        found = wal_gate(replace(GOOD, peer_id=known), "1.18.3", PeerId(0))
+        assert found == ""  # without cluster mode
 
 
 @pytest.mark.parametrize(
@@ -36,6 +38,7 @@ def test_the_gate_is_open_where_nothing_is_against_it() -> None:
         ({"storage": ""}, "set --qdrant-storage"),
         ({"problem": "Permission denied"}, "Permission denied"),
         ({"peer_id": PeerId(8)}, "of peer 8, not of peer 7"),
+        ({"peer_id": None}, "does not tell whose it is"),
         ({"file_system": "nfs4"}, "'nfs4'"),
         ({"file_system": "fuse.s3fs"}, "'fuse.s3fs'"),
         ({"file_system": "9p"}, "'9p'"),
