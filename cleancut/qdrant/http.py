@@ -98,6 +98,8 @@ class _Trust:
             self._version = version
             try:
                 pem = self._files.read()[0].decode()
+                if not pem.strip():  # ssl would trust all authorities of this machine instead
+                    raise ValueError("an empty file")
                 self._context = ssl.create_default_context(cadata=pem)
             except (ValueError, ssl.SSLError, Denied) as error:
                 if self._context is None:

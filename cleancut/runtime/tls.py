@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cleancut.core.primitives.errors import Invalid
+from cleancut.core.primitives.errors import Denied, Invalid
 from cleancut.runtime.watched_files import WatchedFiles
 
 
@@ -31,11 +31,26 @@ class Tls:
         return tuple(path for path in (self.ca, self.cert, self.key) if path is not None)
 
     def read(self, files: WatchedFiles) -> PemFiles:
-        """The contents of `files`, which watches this value's `files`. Raises: Denied."""
-        contents = list(files.read())
-        ca = contents.pop(0) if self.ca is not None else None
-        cert, key = contents or (None, None)
+        """The contents of `files`, which watches this value's `files`. Raises: Denied, also for one
+        that is empty, half written or of another kind: gRPC says no more of it than that nothing
+        connects."""
+        contents = dict(zip(self.files, files.read(), strict=True))
+        for path, kind in ((self.ca, "CERTIFICATE"), (self.cert, "CERTIFICATE"), (self.key, "KEY")):
+            if path is not None and not _holds(contents[path], kind):
+                raise Denied(
+                    f"{path} holds no whole {kind.lower()} in PEM", "check what was written there"
+                )
+        ca, cert, key = (
+            None if path is None else contents[path] for path in (self.ca, self.cert, self.key)
+        )
         return PemFiles(ca, cert, key)
+
+
+def _holds(pem: bytes, kind: str) -> bool:
+    """Whether there is at least one of this kind, and the last one is whole."""
+    ends = [line for line in pem.splitlines() if line.startswith((b"-----BEGIN", b"-----END"))]
+    ours = [line for line in ends if f"{kind}-----".encode() in line]
+    return bool(ours) and ends[-1].startswith(b"-----END")
 
 
 @dataclass(frozen=True, slots=True)

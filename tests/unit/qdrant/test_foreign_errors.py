@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
-from cleancut.core.primitives.errors import CleancutError
+from cleancut.core.primitives.errors import CleancutError, Denied
 from cleancut.qdrant.client import Qdrant
 
 
@@ -47,3 +48,16 @@ def test_another_server_than_qdrant_is_one_line(said: bytes) -> None:
         assert "\n" not in words
         assert not any(part in words for part in ("RequestInfo", "<", "URL(", "message=")), words
         assert len(words) < 400
+
+
+def test_an_empty_file_of_authorities_trusts_none(tmp_path: Path) -> None:
+    """Python would trust all authorities of the machine instead."""
+    file = tmp_path / "ca.pem"
+    file.write_text("\n")
+
+    async def ask() -> None:
+        async with Qdrant("https://127.0.0.1:1", ca_file=file) as qdrant:
+            await qdrant.collections(5.0)
+
+    with pytest.raises(Denied, match="CA cannot be read"):
+        asyncio.run(ask())

@@ -161,3 +161,34 @@ def test_qdrants_ca_changes_while_we_run(tmp_path: Path) -> None:
             assert await qdrant.version() == "1.18.3", "it was connected before"
 
     run(scenario())
+
+
+def test_a_client_keeps_its_files_while_others_are_being_written(tmp_path: Path) -> None:
+    """A wait of hours must not end in the second in which a certificate is replaced."""
+    ours = authority(tmp_path / "ours")
+    served, mine = tls_with(ours, ours.issue("server")), tls_with(ours, ours.issue("client"))
+    own_ca = tmp_path / "own-ca.pem"
+    own_ca.write_bytes(ours.ca.read_bytes())
+    mine = Tls(own_ca, mine.cert, mine.key)
+
+    async def scenario() -> None:
+        listen = Listen("127.0.0.1:0", served, grace_s=0.0)
+        async with serve_api(MemoryApi().api, listen) as address, Client([address], mine) as client:
+            for part in (ours.ca.read_bytes(), b"", ours.ca.read_bytes()[:-40]):
+                own_ca.write_bytes(part)
+                client._link._files._looked_s = float("-inf")
+                assert (await client.cluster_status()).cluster == "main"
+
+    run(scenario())
+
+
+def test_a_token_that_cannot_be_sent_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("clé")
+
+    async def scenario() -> None:
+        async with Client(["127.0.0.1:1"], token_file=file) as client:
+            with pytest.raises(Denied, match="no token"):
+                await client.cluster_status()
+
+    run(scenario())

@@ -14,6 +14,7 @@ from cleancut.client.client import Client
 from cleancut.core.primitives.errors import Denied, Invalid, Unavailable
 from cleancut.rpc.server import Listen
 from cleancut.runtime.tls import Tls, tls_of
+from cleancut.runtime.watched_files import WatchedFiles
 from cleancut.testing.memory_api import MemoryApi
 from cleancut_coordinator.api.servicers import serve_api
 from tests.support.certificates import Authority
@@ -79,6 +80,33 @@ def test_files_that_cannot_be_read_are_denied(tmp_path: Path) -> None:
         with pytest.raises(Denied):
             async with serve_api(MemoryApi().api, Listen("127.0.0.1:0", missing)):
                 pass
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("left", [0, 40, -40], ids=["empty", "begun", "half written"])
+def test_files_that_are_no_whole_certificates_are_named(left: int, tmp_path: Path) -> None:
+    """gRPC would only say that nothing connects. A running server keeps those that it had."""
+    ours = _authority(tmp_path / "ours")
+    good, mine = _tls(ours, "coordinator"), _tls(ours, "operator")
+    assert good.cert is not None
+    assert good.key is not None
+
+    async def scenario() -> None:
+        listen = Listen("127.0.0.1:0", good, grace_s=0.0)
+        async with serve_api(MemoryApi().api, listen) as address:
+            for path in good.files:
+                whole = path.read_bytes()
+                path.write_bytes(whole[:left])
+                with pytest.raises(Denied, match=f"{path.name} holds no whole"):
+                    good.read(WatchedFiles(good.files))
+                with pytest.raises(Denied, match=f"{path.name} holds no whole"):
+                    async with serve_api(MemoryApi().api, listen):
+                        pass
+                if path != good.ca:  # which the client uses as well
+                    async with Client([address], mine) as client:
+                        assert (await client.cluster_status()).cluster == "main"
+                path.write_bytes(whole)
 
     run(scenario())
 
