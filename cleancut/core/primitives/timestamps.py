@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from cleancut.core.primitives.errors import Corrupt
+from cleancut.core.primitives.errors import Corrupt, Invalid
 
 _FIRST_S, _LAST_S = -62_135_596_800.0, 253_402_300_799.0
 
@@ -31,8 +31,21 @@ def to_second(text: str) -> str | None:
 
 
 def parse_time(text: str) -> float:
-    """Seconds since 1970 of what `format_time` wrote. Raises: Corrupt."""
+    """Seconds since 1970 of what `format_time` wrote. Raises: Corrupt, also for a time without a
+    zone, which would be another one on each host."""
     try:
-        return datetime.fromisoformat(text).timestamp()
+        found = datetime.fromisoformat(text)
+        if found.tzinfo is None:
+            raise ValueError("no zone")
+        return found.timestamp()
     except (ValueError, OverflowError) as error:
         raise Corrupt(f"{text[:80]!r} is not a time") from error
+
+
+def parse_asked(text: str) -> float:
+    """As `parse_time`, of what a client asks for. Raises: Invalid."""
+    try:
+        return parse_time(text)
+    except Corrupt as error:
+        hint = "write it with its zone, as 2026-01-31T14:03:00Z"
+        raise Invalid(error.message, hint) from error

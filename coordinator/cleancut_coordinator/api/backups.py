@@ -24,7 +24,7 @@ from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import Corrupt, Invalid, NotFound, Refused, from_reason
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.primitives.numbers import whole_number
-from cleancut.core.primitives.timestamps import format_second, parse_time
+from cleancut.core.primitives.timestamps import format_second, parse_asked
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.fence import check_fence
 from cleancut.core.protocol.requests import (
@@ -68,7 +68,7 @@ from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leader.cluster_id import check_store_owner
 from cleancut_coordinator.leadership import Leadership
-from cleancut_coordinator.maintenance.expiry import epochs_in_use, put_tombstone
+from cleancut_coordinator.maintenance.expiry import delete_group, epochs_in_use
 from cleancut_coordinator.maintenance.scheduled_checks import run_repair
 
 _AT_ONCE = 8
@@ -246,8 +246,8 @@ class BackupService:
 
     async def read_log(self, query: LogQuery) -> LogPage:
         context, now_s = self._context, self._context.clock.wall_s()
-        since_s = parse_time(query.since) if query.since else now_s - _LOG_S
-        until_s = parse_time(query.until) if query.until else now_s
+        since_s = parse_asked(query.since) if query.since else now_s - _LOG_S
+        until_s = parse_asked(query.until) if query.until else now_s
         if until_s < since_s:
             raise Invalid(f"{query.until} is before {query.since}", "give a later --until")
         wanted = LogFilter(
@@ -268,7 +268,9 @@ class BackupService:
         await check_store_owner(self._context)
         backup = await self._committed(name)
         await self._check_unused(backup)
-        await put_tombstone(self._context, Epoch(backup.epoch), "asked for")
+        if not await delete_group(self._context, Epoch(backup.epoch), "asked for"):
+            await self._check_unused(await self._committed(name))
+            raise Refused(f"backup {backup.epoch} was held meanwhile", "delete it again")
         return replace(backup, state=State.DELETED, evidence=None)
 
     async def hold_backup(self, name: str, reason: str, for_s: float) -> Backup:

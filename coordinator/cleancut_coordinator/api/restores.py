@@ -38,7 +38,7 @@ from cleancut.core.primitives.ids import (
     numbered,
     parse_cluster,
 )
-from cleancut.core.primitives.timestamps import parse_time, to_second
+from cleancut.core.primitives.timestamps import parse_asked, to_second
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.moment import Moment, MomentRequest
 from cleancut.core.protocol.requests import ReshardRequest, RestoreRequest, ShardNumber
@@ -418,9 +418,9 @@ def _recorded_moment(known: Operation | None, asked: MomentRequest) -> tuple[Epo
 
 
 def asked_of(options: MomentOptions) -> MomentRequest:
-    """Raises: Invalid, for an entry of another form."""
+    """Raises: Invalid, for a time or an entry of another form."""
     return MomentRequest(
-        at_ms=(round(parse_time(options.at) * 1000) or 1) if options.at else 0,  # 0: no time
+        at_ms=(round(parse_asked(options.at) * 1000) or 1) if options.at else 0,  # 0: no time
         mark=options.mark,
         before=parse_entry(options.before) if options.before else None,
         without=parse_entry(options.without) if options.without else None,

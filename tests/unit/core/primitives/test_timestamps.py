@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from cleancut.core.primitives.timestamps import format_second, format_time, to_second
+import pytest
+
+from cleancut.core.primitives.errors import Corrupt, Invalid
+from cleancut.core.primitives.timestamps import (
+    format_second,
+    format_time,
+    parse_asked,
+    parse_time,
+    to_second,
+)
 
 
 def test_json_has_whole_seconds_and_records_have_milliseconds() -> None:
@@ -20,3 +29,13 @@ def test_times_outside_of_the_calendar_are_its_first_or_last_second() -> None:
     assert format_second(-1e15) == "0001-01-01T00:00:00Z"
     assert to_second("0001-01-01T00:00:00+14:00") == "0001-01-01T00:00:00Z"
     assert format_second(-0.5) == "1969-12-31T23:59:59Z"
+
+
+@pytest.mark.parametrize("text", ["2026-11-30T01:02:03", "2026-11-30", "20261130T010203", "", "no"])
+def test_a_time_without_a_zone_is_none(text: str) -> None:
+    """It would be another moment for each host that reads it."""
+    with pytest.raises(Corrupt):
+        parse_time(text)
+    with pytest.raises(Invalid, match="not a time"):
+        parse_asked(text)
+    assert parse_asked("2026-11-30T02:02:03+01:00") == parse_time("2026-11-30T01:02:03Z")
