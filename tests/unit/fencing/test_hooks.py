@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import click
 import pytest
 
-from cleancut.core.primitives.errors import Invalid
-from cleancut.core.protocol.fence import FenceRule, FenceSettings
+from cleancut.core.primitives.errors import CleancutError, Invalid
+from cleancut.core.primitives.ids import Epoch
+from cleancut.core.protocol.fence import Fence, FenceRule, FenceSettings, Hook
 from cleancut.daemon_settings import load_file, read_fences
-from cleancut.fencing.hooks import check_hook
+from cleancut.fencing.hooks import call_hook, check_hook
 
 BY_HOOK = 'collection = "wiki"\npause = "https://w/p"\nresume = "https://w/r"\n'
 
@@ -70,6 +72,8 @@ def test_what_means_nothing_is_refused_at_the_start(table: str, tmp_path: Path) 
         ("https://user:secret@writer/pause", "", False),
         ("writer/pause", "", False),
         ("file:///etc/passwd", "", False),
+        ("http://[::1/pause", "", False),
+        ("https://writer:99999999/pause", "", False),
     ],
 )
 def test_a_token_goes_over_no_open_line(url: str, token: str, allowed: bool) -> None:
@@ -78,3 +82,16 @@ def test_a_token_goes_over_no_open_line(url: str, token: str, allowed: bool) -> 
         return
     with pytest.raises(Invalid):
         check_hook(url, url, token)
+
+
+@pytest.mark.parametrize("token", [b"\xff\xfe", b"a\nb", b"", b"\x00"])
+def test_a_token_that_is_none_ends_no_coordinator(token: bytes, tmp_path: Path) -> None:
+    """Each next leader would call the hook as well, to lift the fence, and end."""
+    file = tmp_path / "token"
+    file.write_bytes(token)
+    url = "http://127.0.0.1:1/p"
+    hook = Hook(collections=("docs",), pause=url, resume=url, token_file=str(file))
+    fence = Fence(epoch=Epoch(7), budget_s=2.0, hooks=(hook,))
+    for action in ("pause", "resume"):
+        with pytest.raises(CleancutError, match="token"):
+            asyncio.run(call_hook(hook, action, fence, 5.0))  # type: ignore[arg-type]
