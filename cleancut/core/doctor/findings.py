@@ -15,6 +15,7 @@ from cleancut.core.doctor.peers import find_agents, find_peers
 from cleancut.core.doctor.programs import find_programs
 from cleancut.core.doctor.shards import find_shards
 from cleancut.core.protocol.fence import leftover_fences, tag_of
+from cleancut.core.protocol.high_water import NO_OWNER
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind, State
 
 _ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "info": 2}
@@ -271,6 +272,10 @@ def _identity(facts: Facts) -> Iterator[Finding]:
                 ),
             ),
         )
+    yield from _store(facts)
+
+
+def _store(facts: Facts) -> Iterator[Finding]:
     if facts.owner_id is None:
         yield Finding(
             kind="store_away",
@@ -278,6 +283,21 @@ def _identity(facts: Facts) -> Iterator[Finding]:
             what="the coordinator cannot use the store:"
             f" {facts.store_problem or 'it does not answer'}",
             fixes=(Fix("cleancut status", what="look at --store and its credentials"),),
+        )
+    elif facts.cluster_id and not facts.owner_id:
+        yield Finding(
+            kind="empty_store",
+            severity="error",
+            what=f"{NO_OWNER}; backups are refused",
+            fixes=(
+                Fix("cleancut status", what="see which store it is, and that its disk is mounted"),
+                Fix(
+                    "cleancut adopt",
+                    "loses-data",
+                    "only if a new store is meant: schedules, retention and restores know nothing"
+                    " of the backups elsewhere: begin with this one",
+                ),
+            ),
         )
     elif facts.cluster_id and facts.owner_id != facts.cluster_id:
         yield Finding(

@@ -20,6 +20,9 @@ RUNBOOK = "docs/how-to/etcd-restored.md"
 BEHIND_HINT = (
     f"nothing was changed; follow {RUNBOOK}: look at what is live, then run `cleancut adopt`"
 )
+NO_OWNER = "the store is empty: what this cluster has stored before is not there"
+"""Said of a store without an owner, once the cluster has begun operations."""
+NO_OWNER_HINT = "check --store, and that its disk is mounted; `cleancut adopt` begins a new store"
 
 
 class HighWaterMark(Record, frozen=True):

@@ -12,6 +12,7 @@ from cleancut.core.primitives.errors import Corrupt, Fenced, NotFound, Refused
 from cleancut.core.primitives.ids import FencingToken
 from cleancut.core.protocol.effect_requests import Probe
 from cleancut.core.protocol.etcd_records import Owner, ProbeObject
+from cleancut.core.protocol.high_water import NO_OWNER, NO_OWNER_HINT
 from cleancut.ports.coordination import Created, Put
 from cleancut.repository.bounded import read_document
 from cleancut.store.keyring import ensure_data_key
@@ -56,7 +57,9 @@ async def _read_owner(context: CoordinatorContext) -> tuple[int, str]:
 
 
 async def establish(context: CoordinatorContext, token: FencingToken) -> Identities:
-    """Gives a new cluster its id, and an unowned store its owner and its format.
+    """Gives a new cluster its id, and an unowned store its owner and its format. A cluster that has
+    begun operations before takes no store by itself: an empty one where its backups should be may
+    be a disk that is not mounted.
 
     Raises: Fenced (not the leader any more); Refused, Denied or Corrupt, if the store has another
         format, or is encrypted and no key opens it.
@@ -68,7 +71,9 @@ async def establish(context: CoordinatorContext, token: FencingToken) -> Identit
             raise Fenced("another coordinator leads now")
     await _establish_format(context)
     now = await read_identities(context)
-    return await write_owner(context, now) if now.owner_number == 0 else now
+    if now.owner_number or await context.etcd.get(context.keys.epoch) is not None:
+        return now
+    return await write_owner(context, now)
 
 
 async def _establish_format(context: CoordinatorContext) -> None:
@@ -94,6 +99,8 @@ async def write_owner(context: CoordinatorContext, now: Identities) -> Identitie
 async def check_store_owner(context: CoordinatorContext) -> Identities:
     """Raises: Refused, unless the store belongs to this cluster."""
     now = await read_identities(context)
+    if not now.owner_number:
+        raise Refused(NO_OWNER, NO_OWNER_HINT)
     if not now.equal:
         raise Refused(
             f"the store belongs to another cluster ({now.owner_id[:8] or 'none'}), "

@@ -32,7 +32,7 @@ from cleancut_coordinator.context import CoordinatorContext, CopyStore
 from cleancut_coordinator.etcd_state import read_operations
 from cleancut_coordinator.leader.cluster_id import check_store_owner
 from cleancut_coordinator.leader.high_water import check_not_behind
-from cleancut_coordinator.maintenance.expiry import doubt_of_clock, put_tombstone
+from cleancut_coordinator.maintenance.expiry import delete_group, doubt_of_clock
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 
 _FIRST_S = 120.0
@@ -98,16 +98,17 @@ class CopyCollector:
         await check_store_owner(context)
         await check_not_behind(context)
         plan = await self._plan(name, there)
+        expired = 0
         for one in plan.expired:
             self._check_leading()
-            await put_tombstone(context, one.epoch, one.why, there.store)
+            expired += await delete_group(context, one.epoch, one.why, there.store)
         garbage = await self._garbage(name, there.store)
         for start in range(0, len(garbage), _PART):
             self._check_leading()
             part = garbage[start : start + _PART]
             deletions = [partial(there.store.delete, context.paths.root + path) for path in part]
             await run_all(deletions, _AT_ONCE)
-        return Collected(len(plan.expired), len(garbage))
+        return Collected(expired, len(garbage))
 
     async def _plan(self, name: str, there: CopyStore) -> RetentionPlan:
         context, now_s = self._context, self._context.clock.wall_s()

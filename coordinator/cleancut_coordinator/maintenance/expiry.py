@@ -77,6 +77,24 @@ async def put_tombstone(
         await where.put(path, encode(stone))
 
 
+async def delete_group(
+    context: CoordinatorContext, epoch: Epoch, why: str, store: Store | None = None
+) -> bool:
+    """Whether the group is deleted now: not if a hold has come meanwhile. `store`: as above.
+
+    Order: the tombstone, then the holds. What holds a group looks in the other order, so that at
+    least one of the two sees the other; nothing is deleted yet that the group names.
+    """
+    where, path = store or context.store, context.paths.tombstone(epoch)
+    if await where.stat(path) is not None:
+        return True
+    await put_tombstone(context, epoch, why, store)
+    _, held = await read_holds(where, context.paths, context.clock.wall_s(), epoch)
+    if held:
+        await where.delete(path)
+    return not held
+
+
 async def epochs_in_use(context: CoordinatorContext) -> dict[Epoch, Operation]:
     """The own groups that a restore or an undelete waits for or reads, by which one does."""
     found = {}

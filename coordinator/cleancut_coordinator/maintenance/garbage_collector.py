@@ -55,11 +55,11 @@ from cleancut_coordinator.leader.cluster_id import check_store_owner
 from cleancut_coordinator.leader.high_water import check_not_behind
 from cleancut_coordinator.leader.state import LeaderState, format_now
 from cleancut_coordinator.maintenance.expiry import (
+    delete_group,
     doubt_of_clock,
     epochs_in_use,
     plan_expiry,
     publish_missing,
-    put_tombstone,
 )
 from cleancut_coordinator.maintenance.story_keeper import expire_stories, record_work
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
@@ -187,11 +187,13 @@ class GarbageCollector:
         return plan, None
 
     async def _expire(self, plan: RetentionPlan, *, dry_run: bool) -> tuple[ExpiredBackup, ...]:
-        """Puts a tombstone on each group that retention lets go."""
-        for one in () if dry_run else plan.expired:
+        """Deletes each group that retention lets go, and that nothing has held meanwhile."""
+        found = []
+        for one in plan.expired:
             self._check_leading()
-            await put_tombstone(self._context, one.epoch, one.why)
-        return tuple(ExpiredBackup(epoch=e, id=op, why=why) for e, op, why in plan.expired)
+            if dry_run or await delete_group(self._context, one.epoch, one.why):
+                found.append(ExpiredBackup(epoch=one.epoch, id=one.operation, why=one.why))
+        return tuple(found)
 
     async def _end_seeds(self, *, dry_run: bool) -> set[Epoch]:
         """Nothing awaits a backup any more that has got it, or for too long. That this is written

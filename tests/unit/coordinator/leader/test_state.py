@@ -184,6 +184,26 @@ async def test_a_store_of_another_cluster_is_refused_until_adopted() -> None:
 
 
 @run
+async def test_an_empty_store_is_not_taken_by_a_cluster_that_has_backups_elsewhere() -> None:
+    """A disk that is not mounted, or a typing error in the URL: backups would go there, and would
+    be gone once the right one is back."""
+    at = context()
+    token = await lead(at)
+    assert (await cluster_id.establish(at, token)).equal
+    assert (await cluster_id.establish(at, token)).equal
+    await LeaderState(at, token).next_epoch()
+    assert isinstance(at.store, MemoryStore)
+    at.store.objects.clear()
+    now = await cluster_id.establish(at, token)
+    assert (now.owner_number, now.equal) == (0, False)
+    with pytest.raises(Refused, match="the store is empty") as told:
+        await cluster_id.check_store_owner(at)
+    assert "mounted" in told.value.hint
+    assert (await cluster_id.write_owner(at, now)).equal  # as `cleancut adopt` does
+    await cluster_id.check_store_owner(at)
+
+
+@run
 async def test_a_restore_and_what_follows_it_are_recorded_together() -> None:
     """In one transaction, so that no crash loses the others; a repeat adds none, and a leader
     whose token is old records neither."""

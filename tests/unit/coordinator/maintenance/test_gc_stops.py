@@ -26,6 +26,7 @@ from cleancut.core.primitives.timestamps import format_time
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.etcd_records import Session
 from cleancut.ports.coordination import Put
+from cleancut.repository.holds import put_reason
 from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.log import configure_logging
 from cleancut.testing.memory_etcd import MemoryEtcd
@@ -128,6 +129,24 @@ def _manifest(epoch: int, cut_s: float) -> Manifest:
 
 
 MONTH = Policy(Retention(max_age_days=30), max_expire_share=1.0)
+
+
+class HeldMeanwhile(MemoryStore):
+    """A hold arrives once gc has chosen what expires."""
+
+    async def put(self, path: str, data: bytes) -> None:
+        if path == PATHS.tombstone(Epoch(2)):
+            await put_reason(self, PATHS, Epoch(2), "audit", now_s=NOW_S, for_s=0.0)
+        await super().put(path, data)
+
+
+def test_a_hold_that_comes_while_backups_expire_keeps_its_backup() -> None:
+    """Whoever was told that it is held finds it."""
+    world = World(Policy(Retention(keep_last=1), max_expire_share=1.0), days=4)
+    world.store.__class__ = HeldMeanwhile
+    assert [one.epoch for one in world.gc().expired] == [1, 3]
+    assert world.deleted() == [PATHS.tombstone(Epoch(epoch)) for epoch in (1, 3)]
+    assert [one.why for one in world.gc().kept if one.epoch == 2] == ["held"]
 
 
 def _ahead(world: World) -> None:

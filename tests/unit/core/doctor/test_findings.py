@@ -270,6 +270,7 @@ CASES: list[tuple[Facts, str, str, list[str], str]] = [
     ),
     (live(behind="its epoch is 3"), "etcd_behind", "error", ["epoch is 3"], "cleancut adopt"),
     (live(owner_id="other"), "foreign_store", "error", ["other"], "cleancut adopt"),
+    (live(owner_id=""), "empty_store", "error", ["the store is empty"], "cleancut adopt"),
     (live(owner_id=None), "store_away", "error", ["store"], "cleancut status"),
     (
         live(restores=(restored(State.NEEDS_OPERATOR),)),
