@@ -14,7 +14,13 @@ from typing import Any
 
 import grpc.aio
 
-from cleancut.core.primitives.errors import CleancutError, Invalid, TimedOut, Unavailable
+from cleancut.core.primitives.errors import (
+    CleancutError,
+    Denied,
+    Invalid,
+    TimedOut,
+    Unavailable,
+)
 from cleancut.rpc.channel import check_token_line, open_channel
 from cleancut.rpc.statuses import LEADER_ADDRESS, from_call_error
 from cleancut.runtime.addresses import is_ip, is_loopback, parse_address
@@ -175,16 +181,22 @@ class Link:
             self._server_names.setdefault(leader, name)
 
     async def _channel(self, address: str) -> grpc.aio.Channel:
-        """One that was opened with the files as they are now."""
+        """One that was opened with the files as they are now; while they are being written, the one
+        before."""
         version = self._files.look()
         known, channel = self._channels.get(address, (-1, None))
-        if channel is None or known != version:
-            if channel is not None:
-                await self._replace(channel)
-            server_name = self._server_names.get(address, "")
-            channel = open_channel(address, self._tls, server_name)
-            self._channels[address] = version, channel
-        return channel
+        if channel is not None and known == version:
+            return channel
+        try:
+            opened = open_channel(address, self._tls, self._server_names.get(address, ""))
+        except Denied:
+            if channel is None:
+                raise
+            return channel
+        if channel is not None:
+            await self._replace(channel)
+        self._channels[address] = version, opened
+        return opened
 
     async def _replace(self, channel: grpc.aio.Channel) -> None:
         """Calls that are under way on it go on; only a few such channels are kept."""
@@ -197,7 +209,10 @@ class Link:
         if self._token is None:
             return ()
         check_token_line(address, self._tls)
-        return (("authorization", f"Bearer {self._token.get()}"),)
+        token = self._token.get()
+        if not token.isascii():  # which gRPC could not send
+            raise Denied("the token file holds no token", "make one with `cleancut token new`")
+        return (("authorization", f"Bearer {token}"),)
 
     def _prefer(self, address: str) -> None:
         """The next call begins where this one ended, so that writes find the leader at once."""
