@@ -155,13 +155,19 @@ class CopyGarbage(NamedTuple):
                 return path not in self.source_paths and not self.source_living.is_live(path)
             case (ObjectKind.TOMBSTONE, epoch, _):
                 return epoch not in self.source_groups  # it would be copied again
+            case (ObjectKind.GROUP, epoch, _):
+                return epoch in self.deleted
             case (
-                ObjectKind.VOTES_DOCUMENT
-                | ObjectKind.STAGED
-                | ObjectKind.GROUP
-                | ObjectKind.OPERATION_ID,
+                ObjectKind.VOTES_DOCUMENT | ObjectKind.STAGED | ObjectKind.OPERATION_ID,
                 epoch,
                 _,
             ):
                 return epoch in self.deleted or epoch not in self.source_groups
         return True
+
+    def missed(self, listed: Iterable[str]) -> frozenset[int]:
+        """Epochs of manifests at these paths that `living` does not know: published meanwhile, or
+        left out of a listing. What they name is unknown, so nothing may be deleted."""
+        parsed = (parse_path(path) for path in listed)
+        there = {one.number for one in parsed if one.kind is ObjectKind.GROUP and one.number}
+        return frozenset(there - self.living.epochs - self.deleted)

@@ -131,7 +131,8 @@ class CopyCollector:
         return plan
 
     async def _garbage(self, name: str, store: Store) -> Sequence[str]:
-        """Paths under the cluster's folder. Order: the source is read before the copy."""
+        """Paths under the cluster's folder; none, if the copy has groups that were not listed
+        before. Order: the source is read before the copy."""
         context, paths, now_s = self._context, self._context.paths, self._context.clock.wall_s()
         used = {operation.epoch for operation in await read_operations(context)}
         source_paths = {
@@ -152,7 +153,7 @@ class CopyCollector:
             source_paths=frozenset(source_paths),
         )
         listed = [paths.relative(info.path) async for info in store.list(paths.root)]
-        return [path for path in listed if rules.is_garbage(path)]
+        return [] if rules.missed(listed) else [path for path in listed if rules.is_garbage(path)]
 
     def _check_leading(self) -> None:
         if not self._lease.alive():

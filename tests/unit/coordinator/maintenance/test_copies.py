@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,13 @@ from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.etcd_records import Owner
 from cleancut.ports.coordination import Put
+from cleancut.ports.store import ObjectInfo
 from cleancut.repository.catalog import list_epochs
 from cleancut.repository.holds import put_reason
 from cleancut.runtime.log import configure_logging
 from cleancut.store.open import open_store
 from cleancut.testing.memory_etcd import MemoryEtcd
+from cleancut.testing.memory_store import MemoryStore
 from cleancut_coordinator.context import CoordinatorContext, CopyStore, GcSettings
 from cleancut_coordinator.maintenance.copy_collector import Collected, CopyCollector
 from cleancut_coordinator.maintenance.scheduled_checks import GOOD, run_check, run_repair
@@ -161,6 +164,27 @@ def test_too_many_at_once_stop_the_run(shelf: Shelf) -> None:
     with pytest.raises(Refused, match="would expire 2 of 3"):
         site.collect()
     assert site.epochs() == [5, 6, 7]
+
+
+class Forgetful(MemoryStore):
+    """Its listings of groups leave out the oldest one, as of a store that lists late."""
+
+    async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
+        left_out = PATHS.group(Epoch(5)) if prefix == PATHS.groups else ""
+        async for info in super().list(prefix):
+            if info.path != left_out:
+                yield info
+
+
+def test_a_listing_that_leaves_out_a_group_costs_it_nothing(shelf: Shelf) -> None:
+    """The source has deleted its objects: what is lost here is lost."""
+    shelf.copy(NEW)
+    site = Site(shelf)
+    site.lose(5)
+    before = copied_objects(shelf.target)
+    shelf.target.__class__ = Forgetful
+    assert site.collect() == Collected()
+    assert copied_objects(shelf.target) == before
 
 
 def test_nothing_is_deleted_from_the_store_of_another_cluster(shelf: Shelf) -> None:
