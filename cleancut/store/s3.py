@@ -315,7 +315,7 @@ def _place(url: S3Url) -> str:
 def _not_s3(url: S3Url, what: str) -> Unavailable:
     """The error for an answer that S3 never gives."""
     return Unavailable(
-        f"{_place(url)} {what}: that is no answer of S3",
+        f"{_place(url)} {what}, unlike S3",
         "is the endpoint that of an S3 server, and no proxy or sign-in page in front of it?",
     )
 

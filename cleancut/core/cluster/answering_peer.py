@@ -13,6 +13,6 @@ def check_answering(asked: PeerId, answers: int | None, what: str) -> None:
     if asked not in {WITHOUT_CLUSTER, answers} and answers is not None:
         raise Refused(
             f"peer {asked} was asked for {what}, and peer {answers} answers",
-            "give the agent the URL of its own peer (--qdrant-url), not that of a load balancer or"
+            "give the agent the URL of the local peer (--qdrant-url), not of a load balancer or"
             " of a service with several peers",
         )
