@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,6 +10,11 @@ from cleancut.core.archive.plan import ArchivePlan, ArchiveState, FollowedShard,
 from cleancut.core.format.manifest import Manifest, ShardEntry
 from cleancut.core.primitives.ids import Epoch, PeerId
 from cleancut.core.primitives.timestamps import parse_time
+
+ASK_AGAIN_S = 600.0
+"""A base of the same chains is not asked for again within this."""
+ASK_NEXT_S = 60.0
+"""Nor any base of the same collection within this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +83,27 @@ def without_base(
         shard for state in states for shard in state.shards if (state.agent, shard.place) in planned
     ]
     return [shard for shard in found if (shard.place, shard.chain) not in known]
+
+
+class Asked(NamedTuple):
+    """When a base of a collection was asked for, and the chains that it was to continue."""
+
+    at_s: float
+    chains: frozenset[str] = frozenset()
+
+
+def due_bases(
+    lacking: Iterable[FollowedShard], asked: Mapping[str, Asked], now_s: float
+) -> dict[str, Asked]:
+    """By collection, the bases to be asked for now. `asked`: those that were; a chain that began
+    since does not wait for the next turn of the others."""
+    chains: dict[str, set[str]] = {}
+    for shard in lacking:
+        chains.setdefault(shard.collection, set()).add(shard.chain)
+    due = {}
+    for name, found in sorted(chains.items()):
+        before = asked.get(name, Asked(float("-inf")))
+        pause_s = ASK_AGAIN_S if found <= before.chains else ASK_NEXT_S
+        if now_s - before.at_s >= pause_s:
+            due[name] = Asked(now_s, frozenset(found))
+    return due

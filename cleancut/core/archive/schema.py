@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from cleancut.core.cluster.collection_config import named_vectors
 from cleancut.core.wal.operations import Operation
 
 _INDEXES = ("create_index", "delete_index")
@@ -60,8 +61,10 @@ def _index(schema: Any) -> dict[str, Any]:
 
 
 def _with_vectors(config: Mapping[str, Any], changes: Mapping[str, Operation]) -> dict[str, Any]:
+    """Source: lib/collection/src/collection/vector_name_schema.rs, Qdrant 1.18.3"""
     params = dict(config["params"])
-    dense, sparse = dict(params.get("vectors") or {}), dict(params.get("sparse_vectors") or {})
+    given = params.get("vectors") or {}
+    dense, sparse = named_vectors(given), dict(params.get("sparse_vectors") or {})
     for name, last in changes.items():
         dense.pop(name, None)
         sparse.pop(name, None)
@@ -69,9 +72,10 @@ def _with_vectors(config: Mapping[str, Any], changes: Mapping[str, Operation]) -
             is_sparse, made = _vector(last.schema)
             (sparse if is_sparse else dense)[name] = made
     kept = {k: v for k, v in params.items() if k not in {"vectors", "sparse_vectors"}}
+    vectors = given if dense == named_vectors(given) else dense
     return {
         **config,
-        "params": {**kept, "vectors": dense, **({"sparse_vectors": sparse} if sparse else {})},
+        "params": {**kept, "vectors": vectors, **({"sparse_vectors": sparse} if sparse else {})},
     }
 
 
@@ -80,5 +84,13 @@ def _vector(config: Any) -> tuple[bool, Any]:
     if isinstance(config, Mapping) and len(config) == 1:
         kind, inner = next(iter(config.items()))
         if kind.lower() in {"dense", "sparse"}:
-            return kind.lower() == "sparse", inner
+            is_sparse = kind.lower() == "sparse"
+            return is_sparse, _sparse(inner) if is_sparse else inner
     return not (isinstance(config, Mapping) and "size" in config), config
+
+
+def _sparse(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A sparse vector's parameters: its datatype is one of its index."""
+    made = {name: value for name, value in config.items() if name != "datatype"}
+    datatype = config.get("datatype")
+    return made if datatype is None else {**made, "index": {"datatype": datatype}}

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-from cleancut.core.archive.bases import ShardBase, newest_peers, without_base
+from cleancut.core.archive.bases import Asked, ShardBase, due_bases, newest_peers, without_base
 from cleancut.core.archive.plan import (
     ArchivePlan,
     Follower,
     plan_tasks,
 )
 from cleancut.core.cluster.live_shards import LiveShards
-from cleancut.core.primitives.errors import CleancutError, NotFound
+from cleancut.core.primitives.errors import CleancutError, Fenced, LeaseLost, NotFound
 from cleancut.core.primitives.ids import AgentName, FencingToken, PeerId
 from cleancut.core.protocol.fence import aliases_in_use
 from cleancut.qdrant.client import Qdrant
@@ -32,10 +32,10 @@ from cleancut_coordinator.leader.state import LeaderState
 
 PLAN_S = 5.0
 _BASES_S = 30.0
-_ASK_AGAIN_S = 600.0
 _AT_ONCE = 8
 AskForBase = Callable[[str], Awaitable[str]]
-"""Asks for a backup of a collection; what was started, or why nothing was."""
+"""Asks for a backup of a collection; what was started, or why none ever will be. Raises: what keeps
+one from being started now."""
 
 
 class ArchivePlanner:
@@ -54,7 +54,7 @@ class ArchivePlanner:
         self._ask_for_base = ask_for_base
         self._read_bases: tuple[ShardBase, ...] = ()
         self._bases_at_s = float("-inf")
-        self._asked_s: dict[str, float] = {}
+        self._asked: dict[str, Asked] = {}
         self._seen: dict[AgentName, tuple[PeerId, float]] = {}
 
     async def run(self) -> None:
@@ -134,15 +134,17 @@ class ArchivePlanner:
 
     async def _ask_for_bases(self, plan: ArchivePlan) -> None:
         """A backup of each collection that has a chain without a base; not again for a while."""
-        now_s = self._context.clock.monotonic_s()
         states = await read_archive_states(self._context)
         lacking = without_base(plan, states, self._read_bases)
-        names = sorted({one.collection for one in lacking})
-        for name in names:
-            if now_s - self._asked_s.get(name, float("-inf")) < _ASK_AGAIN_S:
-                continue
-            self._asked_s[name] = now_s
-            outcome = await self._ask_for_base(name)
+        due = due_bases(lacking, self._asked, self._context.clock.monotonic_s())
+        for name, asked in due.items():
+            try:
+                outcome = await self._ask_for_base(name)
+            except (Fenced, LeaseLost):
+                raise
+            except CleancutError as error:  # as while the backup before it is under way
+                asked, outcome = Asked(asked.at_s), error.message
+            self._asked[name] = asked
             self._log.info("base asked for", collection=name, outcome=outcome)
 
 

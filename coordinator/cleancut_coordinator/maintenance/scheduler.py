@@ -157,16 +157,13 @@ class Scheduler:
 
     async def back_up(self, collection: str) -> str:
         """Starts the backup of a schedule that covers the collection, for the archive; what was
-        started, or why nothing was."""
+        started, or that no schedule covers it. Raises: as `trigger`."""
         live = await read_live(self._context)
         aliases = live.aliases if live else {}
         for name, schedule in sorted(self._context.schedules.items()):
             if schedule.do is Do.BACKUP and covers(schedule, collection, aliases):
-                try:
-                    request_id = f"archive/{name}/{self._context.token_hex(8)}"
-                    operation = await self.trigger(name, request_id)
-                except CleancutError as error:
-                    return error.message
+                request_id = f"archive/{name}/{self._context.token_hex(8)}"
+                operation = await self.trigger(name, request_id)
                 return f"schedule {name}: {operation.id}"
         return "no schedule covers it: take a backup"
 

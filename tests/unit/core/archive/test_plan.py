@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from cleancut.core.archive.bases import ShardBase, first_entry, newest_peers, without_base
+from cleancut.core.archive.bases import (
+    ASK_AGAIN_S,
+    ASK_NEXT_S,
+    Asked,
+    ShardBase,
+    due_bases,
+    first_entry,
+    newest_peers,
+    without_base,
+)
 from cleancut.core.archive.following import (
     CHUNK_BYTES,
     Buffer,
@@ -247,3 +256,17 @@ def test_the_newest_base_of_each_shard_counts_and_chains_without_one_are_found()
     assert [one.chain for one in without_base(plan, [state], bases)] == ["new"]
     replaced = ArchivePlan(chunk_s=1.0, tasks=(task(B),))
     assert without_base(replaced, [state], bases) == []
+
+
+def test_a_base_of_a_new_chain_is_asked_for_soon_also_if_another_was_just_asked_for() -> None:
+    first, second = followed(), replace(followed(), chain="d")
+    now_s = 1000.0
+    due = due_bases([first], {}, now_s)
+    assert due == {"docs": Asked(now_s, frozenset("c"))}
+    assert due_bases([first], due, now_s + ASK_AGAIN_S - 1) == {}
+    assert list(due_bases([first], due, now_s + ASK_AGAIN_S)) == ["docs"]
+    assert due_bases([second], due, now_s + ASK_NEXT_S - 1) == {}, "chains may break in rows"
+    assert due_bases([second, first], due, now_s + ASK_NEXT_S)["docs"].chains == {"c", "d"}
+    refused = {"docs": Asked(now_s)}
+    assert list(due_bases([first], refused, now_s + ASK_NEXT_S)) == ["docs"]
+    assert due_bases([], due, now_s + ASK_AGAIN_S) == {}

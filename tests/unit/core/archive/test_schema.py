@@ -52,6 +52,26 @@ def test_vectors_that_were_made_and_dropped_since() -> None:
     assert found["config"]["params"]["vectors"]["b"] == {"size": 2, "distance": "Cosine"}
 
 
+def made(name: str, schema: Any) -> Operation:
+    return Operation("create_vector_name", keys=(name,), schema=schema)
+
+
+def test_a_vector_beside_the_one_without_a_name() -> None:
+    alone = {"size": 4, "distance": "Dot"}
+    info = {"config": {"params": {"vectors": alone}}}
+    b = {"size": 2, "distance": "Cosine"}
+    params = info_at(info, [[made("b", {"dense": b})]])["config"]["params"]
+    assert params == {"vectors": {"": alone, "b": b}}
+    params = info_at(info, [[made("s", {"sparse": {}})]])["config"]["params"]
+    assert params == {"vectors": alone, "sparse_vectors": {"s": {}}}
+
+
+def test_the_datatype_of_a_sparse_vector_is_its_indexs() -> None:
+    schema = {"sparse": {"modifier": "idf", "datatype": "float16"}}
+    params = info_at(INFO, [[made("s", schema)]])["config"]["params"]
+    assert params["sparse_vectors"]["s"] == {"modifier": "idf", "index": {"datatype": "float16"}}
+
+
 def test_without_changes_it_is_the_bases() -> None:
     plain = [Operation("upsert_points", 1, (1,)), index("f")]
     assert schema_changes(plain) == (plain[1],)
