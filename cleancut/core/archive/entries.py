@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cleancut.core.archive.views import Archive
+from cleancut.core.archive.plan import Place
+from cleancut.core.archive.records import Mark
+from cleancut.core.archive.views import Archive, Base
 from cleancut.core.primitives.errors import Invalid, NotFound, Refused
 from cleancut.core.primitives.ids import ShardId
 from cleancut.core.primitives.numbers import whole_number
@@ -62,6 +64,25 @@ def nearest(archive: Archive, chain: str, window: Window, indexes: Sequence[int]
         return abs((own.start_ms + own.end_ms) / 2 - middle)
 
     return min(indexes, key=distance, default=None)
+
+
+def counted_from(
+    marks: Iterable[Mark], base: Base, keys: Collection[Place], place: Place, index: int
+) -> dict[Place, int]:
+    """Where each of these logs ended at the newest mark before an entry of one of them; empty: no
+    mark shows that. From there on, requests that write the same into all logs are as many in each.
+    """
+    for mark in sorted(marks, key=lambda one: one.at_ms, reverse=True):
+        ends = {(end.collection, end.shard): end for end in mark.ends}
+        known = all(
+            key in ends
+            and ends[key].chain == base.shards[key].chain
+            and ends[key].last >= base.shards[key].end
+            for key in keys
+        )
+        if known and not mark.doubt and ends[place].last < index:
+            return {key: ends[key].last for key in keys}
+    return {}
 
 
 def is_shared(operation: Operation) -> bool:

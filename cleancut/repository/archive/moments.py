@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from cleancut.core.archive.entries import (
     belongs,
     check_later,
+    counted_from,
     entries_within,
     is_shared,
     nearest,
@@ -257,18 +258,24 @@ class _Finder:
         (named,) = [one async for _, one in _operations(index, chain, entry.index, entry.index)]
         if not is_shared(named):
             return {}
+
+        async def same(log: str, first: int, last: int) -> list[int]:
+            return [
+                at async for at, one in _operations(index, log, first, last) if belongs(named, one)
+            ]
+
         window, found = window_of(archive, chain, entry.index), dict[Place, int]()
+        marks = await self._read(self._around(window.start_ms, window.end_ms))
+        since = counted_from(marks, base, keys, key, entry.index)
+        turn = len(await same(chain, since[key] + 1, entry.index)) - 1 if since else 0
         for other in keys:
             own = base.shards[other]
             if other == key or own.chain not in archive.chains:
                 continue
             first, last = entries_within(archive, own.chain, window)
-            same = [
-                at
-                async for at, one in _operations(index, own.chain, max(first, own.end + 1), last)
-                if belongs(named, one)
-            ]
-            at = nearest(archive, own.chain, window, same)
+            first = since[other] + 1 if since else max(first, own.end + 1)
+            all_of = await same(own.chain, first, last)
+            at = nearest(archive, own.chain, window, all_of[turn : turn + 1] or all_of)
             if at is not None:
                 found[other] = at
         return found
