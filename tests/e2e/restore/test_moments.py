@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,17 @@ from cleancut.store.file import FileStore
 from cleancut_devcluster.launch.process import wait_for
 from cleancut_devcluster.launch.setup import Secured
 from tests.e2e.conftest import Launch
+from tests.e2e.restore.moments_model import (
+    NAME,
+    SHARDS,
+    Model,
+    State,
+    of_shard,
+    painted,
+    read_state,
+)
 from tests.e2e.world import World, refused
 
-NAME, SHARDS, REPLICAS = "docs", 3, 2
-COLOURS = ("red", "green", "blue")
 FILE = """
 [archive]
 collections = ["*"]
@@ -34,194 +40,13 @@ chunk = "1s"
 mark-every = "1s"
 """
 MOMENTS = int(os.environ.get("CLEANCUT_MOMENTS", "1"))
-"""Random moments that are restored; more of them for a long run."""
+"""Random moments that are restored; more of them for a long run, in which every fourth is restored
+by the clock as well, and a deletion before it undone."""
 OPERATIONS = int(os.environ.get("CLEANCUT_OPERATIONS", "40"))
-WAIT_S, SLACK_S = 60.0, 1.0
-State = dict[int, tuple[list[float] | None, dict[str, Any]]]
-Change = Callable[[State], None]
-
-
-def painted(colour: str) -> dict[str, Any]:
-    return {"must": [{"key": "colour", "match": {"value": colour}}]}
-
-
-def each(ids: Sequence[int], act: Callable[[State, int], object]) -> Change:
-    """Does it to each of these points that is there."""
-
-    def change(state: State) -> None:
-        for one in ids:
-            if one in state:
-                act(state, one)
-
-    return change
-
-
-@dataclass
-class Step:
-    """One operation: between these times, it made this state of the one before."""
-
-    began_s: float
-    ended_s: float
-    state: State
-    change: Change
-
-
-@dataclass
-class Model:
-    """Writes random operations of all kinds, one after the other, and knows what they lead to."""
-
-    url: str
-    rng: random.Random
-    steps: list[Step] = field(default_factory=list)
-
-    @property
-    def state(self) -> State:
-        return self.steps[-1].state if self.steps else {}
-
-    async def call(self, method: str, path: str, body: Any) -> None:
-        url = f"{self.url}/collections/{NAME}{path}"
-        async with aiohttp.ClientSession() as http, http.request(method, url, json=body) as answer:
-            assert answer.status == 200, await answer.text()
-
-    async def create(self) -> None:
-        body = {
-            "vectors": {"size": 2, "distance": "Dot"},
-            "shard_number": SHARDS,
-            "replication_factor": REPLICAS,
-        }
-        await self.call("PUT", "", body)
-        await self.index("colour", "keyword")
-
-    async def index(self, name: str, schema: str) -> None:
-        body = {"field_name": name, "field_schema": schema}
-        await self.call("PUT", "/index?wait=true", body)
-
-    async def apply(self, method: str, path: str, body: Any, change: Change) -> None:
-        began_s = time.time()
-        await self.call(method, f"/points{path}?wait=true", body)
-        state = copy.deepcopy(self.state)
-        change(state)
-        self.steps.append(Step(began_s, time.time(), state, change))
-
-    async def upsert(self, *ids: int) -> None:
-        made = {
-            one: (
-                [float(self.rng.randrange(100)), 1.0],
-                {"colour": self.rng.choice(COLOURS), "n": self.rng.randrange(9)},
-            )
-            for one in ids
-        }
-        points = [{"id": i, "vector": v, "payload": p} for i, (v, p) in made.items()]
-        await self.apply("PUT", "", {"points": points}, lambda s: s.update(copy.deepcopy(made)))
-
-    async def delete_colour(self, colour: str) -> None:
-        def change(state: State) -> None:
-            for one in [i for i, (_, p) in state.items() if p.get("colour") == colour]:
-                del state[one]
-
-        await self.apply("POST", "/delete", {"filter": painted(colour)}, change)
-
-    async def upsert_some(self, mode: str) -> None:
-        """An upsert of points that may exist, by a condition: a filter, or only new ones."""
-        colour, ids = self.rng.choice(COLOURS), self.rng.sample(range(80), 6)
-        made = {one: ([float(self.rng.randrange(100)), 3.0], {"colour": "grey"}) for one in ids}
-        points = [{"id": i, "vector": v, "payload": p} for i, (v, p) in made.items()]
-        condition = {"update_mode": mode} if mode else {"update_filter": painted(colour)}
-
-        def change(state: State) -> None:
-            for one, point in made.items():
-                old = state.get(one)
-                if old is None or (not mode and old[1].get("colour") == colour):
-                    state[one] = copy.deepcopy(point)
-
-        await self.apply("PUT", "", {"points": points, **condition}, change)
-
-    async def paint(self, value: float) -> None:
-        """Sets a key of all points that a filter chooses."""
-        colour = self.rng.choice(COLOURS)
-
-        def change(state: State) -> None:
-            for _, payload in state.values():
-                if payload.get("colour") == colour:
-                    payload["n"] = value
-
-        more = {"filter": painted(colour), "payload": {"n": value}}
-        await self.apply("POST", "/payload", more, change)
-
-    async def anything(self) -> None:
-        """One operation of any kind on a few points that exist."""
-        kinds = (self._points, self._payloads, self._conditional)
-        there, value = sorted(self.state), float(self.rng.randrange(1000))
-        some = self.rng.sample(there, min(3, len(there)))
-        await (self.rng.choice(kinds)(some, value) if some else self._upsert())
-
-    async def _upsert(self) -> None:
-        await self.upsert(*self.rng.sample(range(80), 4))
-
-    async def _conditional(self, _some: list[int], value: float) -> None:
-        match self.rng.randrange(5):
-            case 0:
-                await self.upsert_some("")
-            case 1:
-                await self.upsert_some("insert_only")
-            case 2:
-                await self.paint(value)
-            case 3:
-                await self.index("m", "integer")
-            case _:
-                await self.call("DELETE", "/index/m?wait=true", None)
-
-    async def _points(self, some: list[int], value: float) -> None:
-        names: dict[str, Any] = {"points": some}
-        match self.rng.randrange(4):
-            case 0:
-                await self.apply(
-                    "POST", "/delete", names, each(some, lambda state, one: state.pop(one))
-                )
-            case 1:
-                vector = [value, 2.0]
-                points = [{"id": one, "vector": vector} for one in some]
-                change = each(some, lambda state, one: state.update({one: (vector, state[one][1])}))
-                await self.apply("PUT", "/vectors", {"points": points}, change)
-            case 2:
-                change = each(some, lambda state, one: state.update({one: (None, state[one][1])}))
-                await self.apply("POST", "/vectors/delete", names | {"vector": [""]}, change)
-            case _:
-                await self._upsert()
-
-    async def _payloads(self, some: list[int], value: float) -> None:
-        names: dict[str, Any] = {"points": some}
-        match self.rng.randrange(4):
-            case 0:
-                more = names | {"payload": {"n": value}}
-                change = each(some, lambda state, one: state[one][1].update(n=value))
-                await self.apply("POST", "/payload", more, change)
-            case 1:
-                change = each(some, lambda state, one: state[one][1].pop("n", None))
-                await self.apply("POST", "/payload/delete", names | {"keys": ["n"]}, change)
-            case 2:
-                only = {"n": value}
-                change = each(
-                    some, lambda state, one: state.update({one: (state[one][0], dict(only))})
-                )
-                await self.apply("PUT", "/payload", names | {"payload": only}, change)
-            case _:
-                change = each(some, lambda state, one: state[one][1].clear())
-                await self.apply("POST", "/payload/clear", names, change)
-
-    def without(self, number: int) -> State:
-        """What all steps but this one lead to."""
-        state: State = {}
-        for at, step in enumerate(self.steps):
-            if at != number:
-                step.change(state)
-        return state
-
-    def states_at(self, at_s: float) -> list[State]:
-        """Those that may have been at a time: the clocks of processes agree only so far."""
-        ended = [step for step in self.steps if step.ended_s < at_s - SLACK_S]
-        begun = [step for step in self.steps if step.began_s < at_s + SLACK_S]
-        return [step.state for step in self.steps[max(0, len(ended) - 1) : len(begun)]]
+"""At least a deck of all kinds."""
+BACKUP_EVERY = 100
+"""Operations, of a long run: the newest backup before a moment is rolled forward to it."""
+WAIT_S = 60.0
 
 
 @dataclass
@@ -276,18 +101,16 @@ class Site:
         assert made["created_as"] != NAME
         assert made["schema_equal"]
         assert made["replicas_active"]
-        state = self.world.run(self.read(made["created_as"]))
-        return done, state
+        url = f"{self.model.urls[0]}/collections/{made['created_as']}"
+        return done, self.world.run(taken(url))
 
-    async def read(self, name: str) -> State:
-        body = {"limit": 1000, "with_payload": True, "with_vector": True}
-        url = f"{self.model.url}/collections/{name}"
-        async with aiohttp.ClientSession() as http:
-            async with http.post(f"{url}/points/scroll", json=body) as answer:
-                points = (await answer.json())["result"]["points"]
-            async with http.delete(url) as answer:
-                assert answer.status == 200
-        return {p["id"]: (p.get("vector") or None, p["payload"] or {}) for p in points}
+
+async def taken(url: str) -> State:
+    """What is in a collection, which is dropped."""
+    state = await read_state(url)
+    async with aiohttp.ClientSession() as http, http.delete(url) as answer:
+        assert answer.status == 200
+    return state
 
 
 @pytest.fixture
@@ -296,7 +119,9 @@ def site(launch: Launch, tmp_path: Path) -> Site:
     config.write_text(FILE)
     secured = Secured(coordinator=("--config", str(config)))
     world = launch(peers=3, coordinators=1, secured=secured)
-    model = Model(world.setup.peers[0].url, random.Random(os.environ.get("CLEANCUT_SEED", "7")))
+    urls = [peer.url for peer in world.setup.peers]
+    seed = os.environ.get("CLEANCUT_SEED", "7")
+    model = Model(urls, random.Random(seed), makes_vectors=world.setup.qdrant == "real")
     one = Site(world, model)
     world.run(_begin(one))
     world.back_up("--collection", NAME, "--require", "point-in-time")
@@ -306,7 +131,7 @@ def site(launch: Launch, tmp_path: Path) -> Site:
 async def _begin(site: Site) -> None:
     await site.model.create()
     await site.wait_followed()
-    await site.model.upsert(*range(40))
+    await site.model.upsert(range(40))
 
 
 @pytest.mark.timeout(600)  # a restore for each moment
@@ -315,6 +140,8 @@ def test_any_moment_is_what_it_was(site: Site) -> None:
     chunk."""
     world, model = site.world, site.model
     number, quiet_ms = world.run(_history(site))
+    log = world.ok("log", "backup", "log", "-c", NAME, "--limit", "10000")
+    assert {one["kind"] for one in log["operations"]} >= model.kinds
     log = world.ok(
         "log", "backup", "log", "-c", NAME, "--kind", "delete_points_by_filter", "--grep", "red"
     )
@@ -323,13 +150,16 @@ def test_any_moment_is_what_it_was(site: Site) -> None:
     named = f"{entries[0]['shard_id']}:{entries[0]['index']}"
 
     began_s, ended_s = model.steps[1].ended_s + 2.0, model.steps[-1].ended_s
-    for _ in range(MOMENTS):
+    for at in range(MOMENTS):
         at_s = model.rng.uniform(began_s, ended_s)
         done, found = site.restore("--at", format_time(at_s))
         moment = done["moment"]
         assert moment["consistency"] == "point-in-time"
         assert moment["at_ms"] / 1000 <= at_s + 0.001
         assert found in model.states_at(moment["at_ms"] / 1000), (at_s, moment)
+        if at % 4 == 3:
+            check_clock(site, at_s)
+            check_undone(site, model.rng.randrange(len(model.undoable)))
 
     done, found = site.restore("--at", format_time(quiet_ms / 1000), "--exact")
     assert done["moment"]["consistency"] == "per-shard"
@@ -357,23 +187,44 @@ def test_any_moment_is_what_it_was(site: Site) -> None:
     assert world.collections() == before
 
 
+def check_clock(site: Site, at_s: float) -> None:
+    """Each shard is at some state of about that time."""
+    done, found = site.restore("--at", format_time(at_s), "--exact")
+    assert done["moment"]["consistency"] == "per-shard"
+    for shard in range(SHARDS):
+        near = [of_shard(state, shard) for state in site.model.states_at(at_s)]
+        assert of_shard(found, shard) in near, (at_s, shard, done["moment"])
+
+
+def check_undone(site: Site, number: int) -> None:
+    """All is as it was before a deletion amid other operations, and as it is without it."""
+    words = ("--kind", "delete_points_by_filter", "--grep", "green", "--limit", "10000")
+    log = site.world.ok("log", "backup", "log", "-c", NAME, *words)["operations"]
+    shard, step = number % SHARDS, site.model.undoable[number]
+    index = sorted(one["index"] for one in log if one["shard_id"] == shard)[number]
+    done, found = site.restore("--before", f"{shard}:{index}")
+    assert found == site.model.steps[step - 1].state, (step, done["moment"])
+    done, found = site.restore("--without", f"{shard}:{index}", "--force")
+    assert found == site.model.without(step), (step, done["moment"])
+
+
 async def _history(site: Site) -> tuple[int, int]:
     """All kinds of operations, with a delete by filter between two silences; its number, and a time
     in the first of them."""
     model = site.model
     await site.wait_mark()
-    for at in range(OPERATIONS):
+    for at in range(1, 1 + OPERATIONS):
         await model.anything()
-        if at == OPERATIONS // 3:
-            await model.index("n", "integer")
-        if at % 10 == 9:
+        if at % 10 == 0:
             await site.wait_mark()
+        if at % BACKUP_EVERY == 0:
+            (await site.world.setup.cleancut("backup", "create", "-c", NAME)).check()
     quiet_ms = await site.wait_mark()
     number = len(model.steps)
-    await model.delete_colour("red")
+    await model.delete(painted("red"))
     await site.wait_mark()
     for _ in range(5):
-        await model.upsert(*model.rng.sample(range(80), 4))
+        await model.upsert_some()
     (await site.world.setup.cleancut("mark", "named")).check()
     await site.wait_stored()
     return number, quiet_ms
