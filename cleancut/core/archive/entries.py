@@ -67,7 +67,7 @@ def nearest(archive: Archive, chain: str, window: Window, indexes: Sequence[int]
 
 
 def counted_from(
-    marks: Iterable[Mark], base: Base, keys: Collection[Place], place: Place, index: int
+    marks: Iterable[Mark], base: Base, keys: Collection[Place], *, place: Place, index: int
 ) -> dict[Place, int]:
     """Where each of these logs ended at the newest mark before an entry of one of them; empty: no
     mark shows that. From there on, requests that write the same into all logs are as many in each.

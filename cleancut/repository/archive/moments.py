@@ -266,7 +266,7 @@ class _Finder:
 
         window, found = window_of(archive, chain, entry.index), dict[Place, int]()
         marks = await self._read(self._around(window.start_ms, window.end_ms))
-        since = counted_from(marks, base, keys, key, entry.index)
+        since = counted_from(marks, base, keys, place=key, index=entry.index)
         turn = len(await same(chain, since[key] + 1, entry.index)) - 1 if since else 0
         for other in keys:
             own = base.shards[other]
