@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cleancut.core.archive.plan import Place
 from cleancut.core.archive.records import Mark
-from cleancut.core.archive.views import Archive, Base
+from cleancut.core.archive.views import Archive
 from cleancut.core.primitives.errors import Invalid, NotFound, Refused
 from cleancut.core.primitives.ids import ShardId
 from cleancut.core.primitives.numbers import whole_number
@@ -67,21 +66,17 @@ def nearest(archive: Archive, chain: str, window: Window, indexes: Sequence[int]
 
 
 def counted_from(
-    marks: Iterable[Mark], base: Base, keys: Collection[Place], *, place: Place, index: int
-) -> dict[Place, int]:
-    """Where each of these logs ended at the newest mark before an entry of one of them; empty: no
-    mark shows that. From there on, requests that write the same into all logs are as many in each.
-    """
+    marks: Iterable[Mark], archive: Archive, upto: Mapping[str, int], *, chain: str, index: int
+) -> dict[str, int]:
+    """By chain, where each of these logs ended at the newest mark before an entry of one of them;
+    empty: none is archived from there `upto` the entries that are looked at. From there on,
+    requests that write the same into all logs are as many in each."""
     for mark in sorted(marks, key=lambda one: one.at_ms, reverse=True):
-        ends = {(end.collection, end.shard): end for end in mark.ends}
-        known = all(
-            key in ends
-            and ends[key].chain == base.shards[key].chain
-            and ends[key].last >= base.shards[key].end
-            for key in keys
-        )
-        if known and not mark.doubt and ends[place].last < index:
-            return {key: ends[key].last for key in keys}
+        ends = {end.chain: end.last for end in mark.ends}
+        if mark.doubt or not ends.keys() >= upto.keys() or ends[chain] >= index:
+            continue
+        if all(archive.chains[one].reach(ends[one] + 1) >= last for one, last in upto.items()):
+            return {one: ends[one] for one in upto}
     return {}
 
 

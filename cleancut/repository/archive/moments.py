@@ -264,18 +264,25 @@ class _Finder:
                 at async for at, one in _operations(index, log, first, last) if belongs(named, one)
             ]
 
-        window, found = window_of(archive, chain, entry.index), dict[Place, int]()
+        window = window_of(archive, chain, entry.index)
+        chains = {one: base.shards[one].chain for one in keys if one != key}
+        within = {
+            one: entries_within(archive, one, window)
+            for one in chains.values()
+            if one in archive.chains
+        }
+        upto = {chain: entry.index, **{one: last for one, (_, last) in within.items()}}
         marks = await self._read(self._around(window.start_ms, window.end_ms))
-        since = counted_from(marks, base, keys, place=key, index=entry.index)
-        turn = len(await same(chain, since[key] + 1, entry.index)) - 1 if since else 0
-        for other in keys:
-            own = base.shards[other]
-            if other == key or own.chain not in archive.chains:
+        since = counted_from(marks, archive, upto, chain=chain, index=entry.index)
+        turn = len(await same(chain, since[chain] + 1, entry.index)) - 1 if since else 0
+        found = dict[Place, int]()
+        for other, log in chains.items():
+            if log not in within:
                 continue
-            first, last = entries_within(archive, own.chain, window)
-            first = since[other] + 1 if since else max(first, own.end + 1)
-            all_of = await same(own.chain, first, last)
-            at = nearest(archive, own.chain, window, all_of[turn : turn + 1] or all_of)
+            first, last = within[log]
+            first = since[log] + 1 if since else max(first, base.shards[other].end + 1)
+            all_of = await same(log, first, last)
+            at = nearest(archive, log, window, all_of[turn : turn + 1] or all_of)
             if at is not None:
                 found[other] = at
         return found

@@ -163,22 +163,31 @@ def test_without_a_delete_by_filter_none_of_its_entries_is_replayed(world: World
     run(scenario)
 
 
-def test_of_the_same_request_made_twice_the_entries_of_one_are_taken(world: World) -> None:
-    """Both are in one look at each log; the mark before them says which is the second."""
+@pytest.mark.parametrize("backed_up", [False, True])
+def test_of_the_same_request_made_twice_the_entries_of_one_are_taken(
+    world: World, backed_up: bool
+) -> None:
+    """Both are in one look at each log; the mark before them says which is the second, also if it
+    is older than the backup."""
 
     async def scenario() -> None:
         archived = Archived(world.store, PATHS, began_ms=START_MS)
         archived._stream.stream = "stream-2"
         archived._next = {0: BASE_END + 21, 1: BASE_END + 41}
+        await archived.add(NOW_MS - 35_000, {0: [upsert(1)], 1: [upsert(2), upsert(3)]})
+        if backed_up:
+            group, _ = await world.find(MomentRequest(mark="m"))
+            await world._publish(2_970, group.shards[0].recipe, BASE_END + 21)
         blue = delete_by("colour", "blue")
         await archived.add(
             NOW_MS - 1_000,
             {0: [blue, upsert(1), blue], 1: [upsert(2), blue, upsert(3), upsert(4), blue]},
         )
         await archived.mark(NOW_MS - 500)
-        for first, second in ((29, 50), (31, 53)):
+        for first, second in ((30, 52), (32, 55)):
             for asked in (f"0:{first}", f"1:{second}"):
-                _, moment = await world.find(MomentRequest(before=parse_entry(asked)))
+                group, moment = await world.find(MomentRequest(before=parse_entry(asked)))
+                assert group.epoch == (2_970 if backed_up else 2_000)
                 assert lasts(moment) == [first - 1, second - 1]
                 without = MomentRequest(without=parse_entry(asked), force=True)
                 _, moment = await world.find(without)
