@@ -37,7 +37,7 @@ mark-every = "1s"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """So many upserts of vectors of `dims` with `text` bytes of payload."""
+    """Upserts of one vector of `dims` each, with `text` bytes of payload."""
 
     operations: int
     dims: int
