@@ -16,9 +16,10 @@ import msgspec
 from cleancut.api.command_errors import read_command_error
 from cleancut.api.repairs import Repair
 from cleancut.core.maintenance.schedule import Do, ScheduleRule
-from cleancut.core.primitives.errors import Invalid, TimedOut, from_reason
+from cleancut.core.primitives.errors import Invalid, TimedOut, Unavailable, from_reason
 from cleancut.repository.catalog import LATEST
 from cleancut.store.key_source import ENVIRONMENT as STORE_KEY
+from cleancut.store.urls import CREDENTIALS_VARIABLES
 from cleancut_coordinator.context import CoordinatorContext
 
 LIMIT_S = 24 * 3600.0
@@ -31,7 +32,7 @@ async def run_check(context: CoordinatorContext, schedule: ScheduleRule) -> str:
     day."""
     try:
         code, out, err = await _run(context, schedule.do, *_words(context, schedule))
-    except TimedOut as error:
+    except (TimedOut, Unavailable) as error:
         return error.message
     return GOOD if code == 0 else _trouble(code, out, err)
 
@@ -59,19 +60,25 @@ async def run_repair(context: CoordinatorContext, backup: str, from_store: str) 
 
 
 async def _run(context: CoordinatorContext, verb: str, *words: str) -> tuple[int, bytes, bytes]:
-    """Exit code and output of `cleancut backup VERB` on the main store. Raises: TimedOut."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "cleancut.cli.main",
+    """Exit code and output of `cleancut backup VERB` on the main store.
+
+    Raises: TimedOut; Unavailable, if it cannot be started.
+    """
+    words = (
         *("--store", context.store_url, "--cluster", context.keys.cluster, "-o", "json"),
         *context.key_source.flags(),
         *("backup", verb, *words),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=_environment(),
     )
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "cleancut.cli.main", *words),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=_environment(),
+        )
+    except OSError as error:  # no memory, or too many processes: the leader goes on
+        raise Unavailable(f"no process could be started for it: {error}") from error
     try:
         async with asyncio.timeout(LIMIT_S):
             out, err = await process.communicate()
@@ -85,8 +92,10 @@ async def _run(context: CoordinatorContext, verb: str, *words: str) -> tuple[int
 
 
 def _environment() -> dict[str, str]:
-    """Without the settings of this process, which would be taken for the other's."""
-    mine = {name for name in os.environ if name.startswith(_PREFIX)} - {STORE_KEY}
+    """Without the settings of this process, which would be taken for the other's; what opens the
+    stores stays."""
+    kept = {STORE_KEY, *CREDENTIALS_VARIABLES.values()}
+    mine = {name for name in os.environ if name.startswith(_PREFIX)} - kept
     return {name: value for name, value in os.environ.items() if name not in mine}
 
 

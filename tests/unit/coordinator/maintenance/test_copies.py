@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -30,7 +31,12 @@ from cleancut.testing.memory_etcd import MemoryEtcd
 from cleancut.testing.memory_store import MemoryStore
 from cleancut_coordinator.context import CoordinatorContext, CopyStore, GcSettings
 from cleancut_coordinator.maintenance.copy_collector import Collected, CopyCollector
-from cleancut_coordinator.maintenance.scheduled_checks import GOOD, run_check, run_repair
+from cleancut_coordinator.maintenance.scheduled_checks import (
+    GOOD,
+    _environment,
+    run_check,
+    run_repair,
+)
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 from cleancut_coordinator.monitoring.copy_reader import CopyReader
 from tests.support.capturing import PATHS
@@ -267,3 +273,17 @@ def test_a_backup_is_repaired_from_a_store_by_its_name_alone(tmp_path: Path) -> 
         assert done.damaged == ()
 
     asyncio.run(body())
+
+
+def test_a_check_opens_its_store_by_the_credentials_of_the_coordinator(
+    monkeypatch: pytest.MonkeyPatch, shelf: Shelf
+) -> None:
+    """And a process that cannot be started is an outcome: it ended the leader."""
+    monkeypatch.setenv("CLEANCUT_AZURE_CREDENTIALS", "/creds")
+    monkeypatch.setenv("CLEANCUT_CLUSTER", "another")
+    site, rule = Site(shelf), ScheduleRule(do=Do.VERIFY, cron="0 * * * *")
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    assert "no process could be started" in asyncio.run(run_check(site.context, rule))
+    kept = _environment()
+    assert kept["CLEANCUT_AZURE_CREDENTIALS"] == "/creds"
+    assert "CLEANCUT_CLUSTER" not in kept
