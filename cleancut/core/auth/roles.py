@@ -54,8 +54,8 @@ NEEDS: dict[str, Need] = {
     "BackupService/ReadLog": _RUN,
     "RestoreService/PlanRestore": Need(Role.READER, ("options.from_cluster",)),
     # A restore only adds collections. `replace` changes the data that clients read, `overwrite`
-    # deletes a collection, `only_shards` changes one in use, and `from_cluster` reads data of
-    # another cluster.
+    # deletes a collection, `only_shards` changes one in use, `from_cluster` reads data of another
+    # cluster, and `quotas` limits all of this one.
     "RestoreService/StartRestore": Need(
         Role.OPERATOR,
         (
@@ -63,6 +63,7 @@ NEEDS: dict[str, Need] = {
             "options.overwrite",
             "options.only_shards",
             "options.from_cluster",
+            "options.quotas",
         ),
     ),
     "RestoreService/GetRestore": _READ,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -282,7 +281,7 @@ def test_a_check_opens_its_store_by_the_credentials_of_the_coordinator(
     monkeypatch.setenv("CLEANCUT_AZURE_CREDENTIALS", "/creds")
     monkeypatch.setenv("CLEANCUT_CLUSTER", "another")
     site, rule = Site(shelf), ScheduleRule(do=Do.VERIFY, cron="0 * * * *")
-    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    monkeypatch.setenv("LARGE", "x" * 200_000)  # more than a process may be given
     assert "no process could be started" in asyncio.run(run_check(site.context, rule))
     kept = _environment()
     assert kept["CLEANCUT_AZURE_CREDENTIALS"] == "/creds"
