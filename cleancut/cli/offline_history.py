@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,7 @@ from cleancut.core.format.paths import Paths
 from cleancut.core.format.story import BACKUPS, Story, StoryKind
 from cleancut.core.primitives.errors import NotFound
 from cleancut.ports.store import Store
-from cleancut.repository.history import find_story, list_stories, read_stories
+from cleancut.repository.history import find_story, newest_stories, read_stories
 from cleancut.repository.short_ids import resolve_id
 
 _SHOWN: dict[str, Callable[[Story], Any]] = {
@@ -36,8 +37,8 @@ def with_failed(settings: Settings, found: list[Backup], limit: int) -> list[Bac
     at most `limit` of them, newest first."""
 
     async def read(store: Store, paths: Paths) -> list[Backup]:
-        stored = await list_stories(store, paths, BACKUPS)
-        return shown_stories(await read_stories(store, stored[:limit]), backup_of)
+        stored = await newest_stories(store, paths, BACKUPS, limit, time.time())
+        return shown_stories(await read_stories(store, stored), backup_of)
 
     there = {one.epoch for one in found}
     failed = [one for one in with_store(settings, read) if one.epoch not in there]
@@ -48,8 +49,8 @@ def list_ended(settings: Settings, kind: str, limit: int) -> list[Any]:
     """The newest `limit` operations of this kind, newest first. Those under way are in etcd."""
 
     async def read(store: Store, paths: Paths) -> list[Any]:
-        stored = await list_stories(store, paths, (kind,))
-        found = await read_stories(store, stored[:limit])
+        stored = await newest_stories(store, paths, (kind,), limit, time.time())
+        found = await read_stories(store, stored)
         return shown_stories([one.without_traces() for one in found], _SHOWN[kind])
 
     return with_store(settings, read)

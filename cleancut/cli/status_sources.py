@@ -99,9 +99,9 @@ def read_status_offline(settings: Settings) -> Status:
         ]
         drill = newest_good(checks).get(DRILL)
         drilled = drill and RestoreTest(kind=DRILL, at_s=drill.at_s, epoch=drill.epoch)
-        tests = [one for one in (drilled, await last_restore(store, paths)) if one]
-        test = max(tests, key=lambda one: one.at_s, default=None)
         now_s = time.time()
+        tests = [one for one in (drilled, await last_restore(store, paths, now_s)) if one]
+        test = max(tests, key=lambda one: one.at_s, default=None)
         judged = judge_protection(known, (), None, now_s, last_restore_test=test)
         state = StoreStatus(url=settings.store or "", reachable=True, backups=len(epochs))
         return status_of(

@@ -95,12 +95,12 @@ class CatalogReader:
         one = self._drill
         return RestoreTest(kind="drill", at_s=one.at_s, epoch=one.epoch) if one else None
 
-    async def last_restore(self) -> RestoreTest | None:
+    async def last_restore(self, now_s: float) -> RestoreTest | None:
         """The newest restore of the history, which is listed once: later ones are remembered as
         etcd shows them. None while the store cannot be read."""
         if not self._history_read:
             try:
-                found = await last_restore(self._store, self._paths)
+                found = await last_restore(self._store, self._paths, now_s)
             except CleancutError:
                 return self._restore
             self._history_read = True

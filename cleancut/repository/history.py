@@ -1,6 +1,7 @@
 """History of a store: the stories of ended operations, one object each, written once.
 
-`history/<YYYY>/<at>-<kind>-<id>.json`. Names sort by time, so a listing alone says what there is.
+`history/<YYYY>/<at>-<kind>-<id>.json`. Names sort by time, so a listing alone says what there is,
+and that of a month which are its newest.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import NamedTuple
 from cleancut.core.doctor.protection import RestoreTest
 from cleancut.core.format.paths import ObjectKind, Paths
 from cleancut.core.format.story import Story, StoryKind, StoryName, parse_story_name
+from cleancut.core.maintenance.stories import recent_months
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
 from cleancut.core.primitives.timestamps import parse_time
@@ -31,6 +33,7 @@ class StoredStory(NamedTuple):
 
     path: str
     name: StoryName
+    size_bytes: int = 0
 
 
 async def put_story(store: Store, paths: Paths, story: Story) -> None:
@@ -44,17 +47,30 @@ async def put_story(store: Store, paths: Paths, story: Story) -> None:
 
 
 async def list_stories(
-    store: Store, paths: Paths, kinds: Collection[str] = ()
+    store: Store, paths: Paths, kinds: Collection[str] = (), month: str = ""
 ) -> list[StoredStory]:
-    """Those of these kinds, of all if none is given, the newest first. Raises: what the store
-    does."""
+    """Those of these kinds, of all if none is given, the newest first. `month`: such as 202603, of
+    it alone. Raises: what the store does."""
     found = []
-    async for info in store.list(paths.history):
+    async for info in store.list(paths.stories_of(month) if month else paths.history):
         parsed = paths.parse(info.path)
         name = parse_story_name(parsed.name) if parsed.kind is ObjectKind.STORY else None
         if name is not None and (not kinds or name.kind in kinds):
-            found.append(StoredStory(info.path, name))
+            found.append(StoredStory(info.path, name, info.size_bytes))
     return sorted(found, key=lambda one: one.name.position, reverse=True)
+
+
+async def newest_stories(
+    store: Store, paths: Paths, kinds: Collection[str], most: int, now_s: float
+) -> list[StoredStory]:
+    """The newest `most` of these kinds, newest first. Limits: only the last months are listed, if
+    those have as many. Raises: what the store does."""
+    found: list[StoredStory] = []
+    for month in recent_months(now_s):
+        found += await list_stories(store, paths, kinds, month)
+        if len(found) >= most:
+            return found[:most]
+    return (await list_stories(store, paths, kinds))[:most]
 
 
 async def read_story(store: Store, path: str) -> Story | None:
@@ -71,10 +87,10 @@ async def read_stories(store: Store, stored: Sequence[StoredStory]) -> list[Stor
     return [story for story in await run_all(reads, _AT_ONCE) if story is not None]
 
 
-async def last_restore(store: Store, paths: Paths) -> RestoreTest | None:
+async def last_restore(store: Store, paths: Paths, now_s: float) -> RestoreTest | None:
     """The newest restore that was done. Limits: of the newest 20 restores. Raises: what the store
     does."""
-    for one in (await list_stories(store, paths, {StoryKind.RESTORE}))[:_LOOK_BACK]:
+    for one in await newest_stories(store, paths, {StoryKind.RESTORE}, _LOOK_BACK, now_s):
         story = await read_story(store, one.path)
         test = restore_test_of(story.operation) if story and story.operation else None
         if test is not None:

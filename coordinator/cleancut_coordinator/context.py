@@ -25,6 +25,7 @@ from cleancut.ports.store import Store
 from cleancut.qdrant.client import Qdrant
 from cleancut.repository.archive.bases import BaseReader
 from cleancut.repository.catalog_reader import CatalogReader
+from cleancut.repository.known_history import KnownHistory
 from cleancut.runtime.skipped_records import SkippedRecords
 from cleancut.store.key_source import NO_KEYS, KeySource
 
@@ -58,7 +59,7 @@ class CoordinatorContext:
     `stores`: those that backups are copied to, by name. `notify`: targets of notifications.
     `api_open`: everyone who reaches the API over a network may do everything. `alone`:
     its etcd is embedded in this process, so that no other coordinator can stand by. `bases`,
-    `catalog`: read once for all who need them.
+    `catalog`, `history`: read once for all who need them.
     """
 
     name: str
@@ -84,6 +85,7 @@ class CoordinatorContext:
     skipped: SkippedRecords = field(default_factory=SkippedRecords)
     bases: BaseReader = field(init=False)
     catalog: CatalogReader = field(init=False)
+    history: KnownHistory = field(init=False)
 
     def store_of(self, name: str) -> Store:
         """The store of that name in the settings; "" is the main one. Raises: NotFound."""
@@ -99,3 +101,5 @@ class CoordinatorContext:
     def __post_init__(self) -> None:
         object.__setattr__(self, "bases", BaseReader(self.store, self.paths))
         object.__setattr__(self, "catalog", CatalogReader(self.store, self.paths))
+        history = KnownHistory(self.store, self.paths, self.clock)
+        object.__setattr__(self, "history", history)

@@ -56,13 +56,14 @@ async def _rendered(store: Store, paths: Paths, status: Status) -> str:
     from cleancut.page.report import DETAILS, report_of
     from cleancut.page.seen import Seen
     from cleancut.repository.catalog import load_group
-    from cleancut.repository.history import list_stories, read_stories
+    from cleancut.repository.history import newest_stories, read_stories
     from cleancut.repository.shown_catalog import ShownCatalog, newest_first
 
     catalog = ShownCatalog(store, paths)
     while not catalog.complete:
         await catalog.read()
-    stories = await read_stories(store, (await list_stories(store, paths))[:_MOST_STORIES])
+    newest = await newest_stories(store, paths, (), _MOST_STORIES, time.time())
+    stories = await read_stories(store, newest)
     failed = shown_stories(stories, backup_of)
     details = []
     for one in [each for each in catalog.backups if each.state in IN_CATALOG][:DETAILS]:

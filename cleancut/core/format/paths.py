@@ -326,6 +326,10 @@ class Paths:
     def history(self) -> str:
         return f"{self.cluster}/history/"
 
+    def stories_of(self, month: str) -> str:
+        """What the paths of the stories of a month, such as 202603, begin with."""
+        return f"{self.history}{month[:4]}/{month}"
+
     def story(self, year: str, name: str) -> str:
         return f"{self.history}{year}/{name}.json"
 

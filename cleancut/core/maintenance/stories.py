@@ -12,7 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from cleancut.core.format.story import Story, StoryKind, StoryName
-from cleancut.core.primitives.timestamps import parse_time
+from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.states import FINAL_STATES, State
 
@@ -22,6 +22,7 @@ IN_ETCD_S = 48 * 3600.0
 """How long an ended operation stays in etcd."""
 UNRECORDED_S = 30 * 86400.0
 """How long one stays whose story no store has taken."""
+_DAY_S = 86400.0
 AT_ONCE = 20
 """Stories that are stored in one round; the rest waits for the next."""
 
@@ -66,3 +67,11 @@ def may_leave_etcd(operation: Operation, now_s: float) -> bool:
 def is_expired(name: StoryName, now_s: float, kept_s: float) -> bool:
     """True if the story of this name has been there for its time."""
     return parse_time(name.at) < now_s - kept_s
+
+
+def recent_months(now_s: float) -> list[str]:
+    """The months, such as 202603, into which stories still come: the newest first. One comes under
+    the time at which its operation was asked for, by a clock that may be a little ahead."""
+    days = (1.0, 0.0, -UNRECORDED_S / _DAY_S / 2, -UNRECORDED_S / _DAY_S)
+    months = [format_time(now_s + day * _DAY_S)[:7].replace("-", "") for day in days]
+    return list(dict.fromkeys(months))

@@ -191,7 +191,7 @@ class BackupService:
         epochs = await list_epochs(self._context.store, self._context.paths)
         older: list[Epoch | OldBackup] = [e for e in epochs if e not in committed]
         if page.all:
-            older += await self._history.older(operations, set(epochs), *BACKUP_KINDS)
+            older += await self._history.older(operations, set(epochs), page, *BACKUP_KINDS)
         entries: list[Operation | Epoch | OldBackup] = list(operations)
         entries += sorted(older, key=position, reverse=True)
         chosen, token = cut_page(entries, page)
@@ -199,7 +199,7 @@ class BackupService:
 
         async def shown(entry: Operation | Epoch | OldBackup) -> Backup | None:
             if isinstance(entry, OldBackup):
-                return backup_of(entry.story.without_traces())
+                return backup_of(entry.story)
             if isinstance(entry, Operation):
                 return await self._shown(entry, damage, with_shards=False)
             try:

@@ -15,11 +15,11 @@ from cleancut.api.interface import PageRequest
 from cleancut.core.format.story import Story
 from cleancut.core.primitives.errors import CleancutError, NotFound
 from cleancut.core.primitives.ids import Epoch
-from cleancut.core.primitives.short_ids import is_short
+from cleancut.core.primitives.short_ids import is_short, resolve_short
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.states import OperationKind
-from cleancut.repository.history import StoredStory, find_story, list_stories, read_story
-from cleancut.repository.short_ids import resolve_id
+from cleancut.repository.history import StoredStory, read_story
+from cleancut.repository.short_ids import ids_in_catalog
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.api.pages import OldBackup, cut_page, position
 from cleancut_coordinator.context import CoordinatorContext
@@ -27,6 +27,9 @@ from cleancut_coordinator.leader import requests
 
 T = TypeVar("T")
 _AT_ONCE = 8
+_PART = 32
+_MARGIN = 20
+"""Operations end, and get their last epochs, nearly in the order in which they were asked for."""
 
 
 async def find_any(
@@ -56,8 +59,10 @@ async def resolve_any(context: CoordinatorContext, name: str, *kinds: OperationK
     itself, unless it is a short id. Raises: Refused, if several begin so."""
     if not is_short(name):
         return name
-    recent = {operation.id for operation in await requests.load_all(context, *kinds)}
-    return await resolve_id(context.store, context.paths, name, kinds, others=recent)
+    found = await ids_in_catalog(context.store, context.paths, name, kinds)
+    found |= {operation.id for operation in await requests.load_all(context, *kinds)}
+    found |= {one.name.id for one in await context.history.list(kinds)}
+    return resolve_short(name, found)
 
 
 async def find_old(
@@ -68,7 +73,8 @@ async def find_old(
 ) -> T | None:
     """One of the history; None, if there is none of these kinds, or the store cannot be read."""
     try:
-        story = await find_story(context.store, context.paths, name, kinds)
+        stored = await context.history.find(name, kinds)
+        story = await read_story(context.store, stored.path) if stored else None
     except CleancutError:
         return None
     return None if story is None else then(story)
@@ -92,48 +98,57 @@ async def list_all(
     async def shown(entry: Operation | StoredStory) -> T | None:
         if isinstance(entry, Operation):
             return await now(replace(entry, traces=()))
-        story = await read_story(context.store, entry.path)
-        return None if story is None else then(story.without_traces())
+        story = await context.history.read([entry])
+        return then(story[0]) if story else None
 
     found = await run_all([partial(shown, entry) for entry in chosen], _AT_ONCE)
     return [one for one in found if one is not None], token
 
 
 class BackupHistory:
-    """The backups of the history that were not committed; stories never change, so each is read
-    once."""
+    """The backups of the history that were not committed."""
 
     def __init__(self, context: CoordinatorContext) -> None:
         self._context = context
-        self._known: dict[str, Story] = {}
 
     async def older(
-        self, recent: Sequence[Operation], epochs: Collection[Epoch], *kinds: OperationKind
+        self,
+        recent: Sequence[Operation],
+        epochs: Collection[Epoch],
+        page: PageRequest,
+        *kinds: OperationKind,
     ) -> list[OldBackup]:
-        """Those that neither etcd nor the catalog (`epochs`) has, newest first. Raises: what the
-        store does."""
+        """Those that neither etcd nor the catalog (`epochs`) has, newest first, down to the end of
+        this page. Raises: what the store does."""
         stored = await older_stories(self._context, recent, *kinds)
-        self._known = {one.path: self._known[one.path] for one in stored if one.path in self._known}
-        new = [one.path for one in stored if one.path not in self._known]
-        reads = [partial(read_story, self._context.store, path) for path in new]
-        for path, story in zip(new, await run_all(reads, _AT_ONCE), strict=True):
-            if story is not None:
-                self._known[path] = story
-        found, newest = list[OldBackup](), Epoch(0)
-        for one in reversed(stored):
-            story = self._known.get(one.path)
-            if story is None or story.operation is None or story.operation.epoch in epochs:
-                continue
-            newest = story.operation.epoch or newest
-            found.append(OldBackup(newest, story))
-        return found[::-1]
+        found, without, left = list[OldBackup](), list[Story](), page.size + _MARGIN
+        for start in range(0, len(stored), _PART):
+            for story in await self._context.history.read(stored[start : start + _PART]):
+                epoch = story.operation.epoch if story.operation else Epoch(0)
+                if story.operation is None or epoch in epochs:
+                    continue
+                without.append(story)
+                if epoch:
+                    new = [OldBackup(epoch, one) for one in without]
+                    left -= sum(not page.token or position(one) < page.token for one in new)
+                    found, without = found + new, []
+            if left <= 0:
+                return found
+        return found + [OldBackup(Epoch(0), story) for story in without]
 
     async def of_epoch(self, epoch: Epoch, *kinds: OperationKind) -> Story | None:
         """Of the backup whose newest attempt it was. Raises: what the store does."""
-        for one in await self.older((), (), *kinds):
-            operation = one.story.operation
-            if operation is not None and operation.epoch == epoch:
-                return one.story
+        context, older = self._context, 0
+        stored = await older_stories(context, (), *kinds)
+        for start in range(0, len(stored), _PART):
+            for story in await context.history.read(stored[start : start + _PART]):
+                its = story.operation.epoch if story.operation else Epoch(0)
+                if its == epoch:
+                    path = context.paths.story(story.at[:4], story.name)
+                    return await read_story(context.store, path)
+                older += 0 < its < epoch
+            if older > _MARGIN:
+                return None
         return None
 
 
@@ -144,7 +159,7 @@ async def older_stories(
     read."""
     there = {operation.id for operation in recent}
     try:
-        found = await list_stories(context.store, context.paths, kinds)
+        found = await context.history.list(kinds)
     except CleancutError:
         return []
     return [one for one in found if one.name.id not in there]

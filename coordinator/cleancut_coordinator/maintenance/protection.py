@@ -88,6 +88,6 @@ async def _last_restore(context: CoordinatorContext) -> RestoreTest | None:
     """The newest restore that is done: of those that etcd still knows, or else of the history."""
     known = [restore_test_of(one) for one in await read_operations(context)]
     found = max((one for one in known if one), key=lambda one: one.at_s, default=None)
-    return (
-        context.catalog.remember_restore(found) if found else await context.catalog.last_restore()
-    )
+    if found:
+        return context.catalog.remember_restore(found)
+    return await context.catalog.last_restore(context.clock.wall_s())

@@ -32,7 +32,7 @@ from cleancut.core.protocol.states import (
 from cleancut.core.verification.damage import LogEntry
 from cleancut.page.views import Placement
 from cleancut.repository.catalog import load_group
-from cleancut.repository.history import find_story
+from cleancut.repository.history import read_story
 from cleancut.repository.shown_catalog import ShownCatalog, newest_first
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.api.history import BackupHistory
@@ -42,6 +42,7 @@ from cleancut_coordinator.ui.audit_file import newest_lines
 from cleancut_coordinator.ui.placement import read_placement
 
 _ALL = PageRequest(size=200)
+_FAILED = PageRequest(size=1000, all=True)
 _AT_ONCE = 8
 
 
@@ -132,8 +133,8 @@ class ClusterSource:
         )
         attempts = [one for one in shown if isinstance(one, Backup)]
         epochs = {Epoch(one.epoch) for one in self._catalog.backups}
-        older = await self._history.older(recorded, epochs, *BACKUP_KINDS)
-        ended = [backup_of(one.story.without_traces()) for one in older]
+        older = await self._history.older(recorded, epochs, _FAILED, *BACKUP_KINDS)
+        ended = [backup_of(one.story) for one in older]
         found = [*self._catalog.backups, *attempts, *(one for one in ended if one is not None)]
         return newest_first(found), self._catalog.complete
 
@@ -159,7 +160,8 @@ class ClusterSource:
         store, paths = self._context.store, self._context.paths
         if backup.state in IN_CATALOG:
             return timeline_of(await load_group(store, paths, Epoch(backup.epoch)))
-        story = await find_story(store, paths, backup.id, BACKUP_KINDS)
+        stored = await self._context.history.find(backup.id, BACKUP_KINDS)
+        story = await read_story(store, stored.path) if stored else None
         return Timeline() if story is None else timeline_of(story)
 
     async def placement(self) -> Placement:

@@ -48,7 +48,7 @@ def test_a_story_whose_times_are_none_is_passed_over() -> None:
         assert not is_expired(listed[0].name, parse_time(LATER), 0.0)
         found = await read_stories(store, listed)
         assert [one.id for one in found] == ["r-1"]
-        assert await last_restore(store, PATHS) is not None
+        assert await last_restore(store, PATHS, parse_time(LATER)) is not None
 
     asyncio.run(body())
 

@@ -30,10 +30,8 @@ def make_store() -> MemoryStore:
     return store
 
 
-def resolved(
-    store: MemoryStore, name: str, *kinds: OperationKind, others: tuple[str, ...] = ()
-) -> str:
-    return asyncio.run(resolve_id(store, PATHS, name, kinds, others=others))
+def resolved(store: MemoryStore, name: str, *kinds: OperationKind) -> str:
+    return asyncio.run(resolve_id(store, PATHS, name, kinds))
 
 
 def test_the_catalog_and_the_history_are_looked_through() -> None:
@@ -44,9 +42,6 @@ def test_the_catalog_and_the_history_are_looked_through() -> None:
         resolved(store, "b-79c5", *BACKUP_KINDS)
     with pytest.raises(Refused, match="ambiguous"):
         asyncio.run(find_group(store, PATHS, "b-79c5"))
-    other = f"{RESTORE[:-1]}4"
-    with pytest.raises(Refused, match=f"{RESTORE}, {other}"):
-        resolved(store, "r-79c5", OperationKind.RESTORE, others=(other,))
 
 
 def test_what_nothing_begins_with_stays_as_it_is() -> None:

@@ -15,7 +15,7 @@ from cleancut.core.auth.roles import Role
 from cleancut.core.doctor.protection import RestoreTest
 from cleancut.core.maintenance.stories import KEPT_S, story_of
 from cleancut.core.primitives.codec import encode
-from cleancut.core.primitives.errors import NotFound, Unavailable
+from cleancut.core.primitives.errors import NotFound, Refused, Unavailable
 from cleancut.core.primitives.ids import Epoch, OperationId
 from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.etcd_records import Operation
@@ -185,3 +185,48 @@ async def test_an_operation_names_the_client_that_asked_for_it() -> None:
     CALLER.set(Caller("ci", "token", Role.OPERATOR))
     assert (await asked(request_id="by a client")).asked_by == "ci"
     assert (await asked(request_id="by a schedule")).asked_by == ""
+
+
+class Counting(MemoryStore):
+    """Counts what is read."""
+
+    gets = 0
+
+    async def get(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        self.gets += 1
+        return await super().get(path, offset, length)
+
+
+@run
+async def test_a_page_of_failed_backups_reads_little_more_than_it_shows() -> None:
+    """Of hundreds; some ended before they had a number, and pages leave none out."""
+    store = Counting()
+    at, total = with_fields(context(), store=store), 300
+    for number in range(total):
+        failed = replace(restore(at, number), kind=OperationKind.BACKUP, request="{}")
+        epoch = Epoch(0 if number % 7 == 3 else total - number)
+        failed = replace(failed, id=OperationId(f"b-{number}"), epoch=epoch)
+        await put_story(store, at.paths, story_of(failed))
+    backups = api_of(at).backups
+    page = await backups.list_backups(PageRequest(20, all=True))
+    assert 20 <= store.gets <= 80
+    seen = [one.id for one in page.backups]
+    while page.next_page_token:
+        page = await backups.list_backups(PageRequest(20, page.next_page_token, all=True))
+        seen += [one.id for one in page.backups]
+    assert seen == [f"b-{number}" for number in range(total)]
+    assert (await backups.get_backup(str(total - 250))).id == "b-250"
+    with pytest.raises(NotFound):
+        await backups.get_backup(str(total - 3))
+
+
+@run
+async def test_a_short_id_is_looked_for_in_etcd_and_in_the_history() -> None:
+    at = context()
+    old, new = (OperationId(f"r-79c500000000000{number}") for number in (1, 2))
+    await put_story(at.store, at.paths, story_of(replace(restore(at, 9), id=old)))
+    restores = api_of(at).restores
+    assert (await restores.get_restore("r-79c5")).id == old
+    await put(at, replace(restore(at, 1), id=new))
+    with pytest.raises(Refused, match=f"{old}, {new}"):
+        await restores.get_restore("r-79c5")
