@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from cleancut.api.asked import read_asked
 from cleancut.api.backups import Backup
+from cleancut.api.ended_work import EndedWork
 from cleancut.api.from_operation import (
     backup_from,
     rebalance_from,
@@ -27,6 +28,7 @@ from cleancut.api.undeletes import Undelete
 from cleancut.api.values import to_value
 from cleancut.core.format.story import BACKUPS, Story
 from cleancut.core.primitives.ids import Epoch
+from cleancut.core.primitives.timestamps import to_second
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.protocol.states import OperationKind
 from cleancut.core.rebalance.phases import RebalanceDraft
@@ -91,6 +93,25 @@ def backup_of(story: Story) -> Backup | None:
     if operation is None or story.kind not in BACKUPS:
         return None
     return backup_from(operation)
+
+
+def work_of(story: Story) -> EndedWork | None:
+    """None, if the story is of an operation."""
+    if story.operation is not None:
+        return None
+    facts = dict(story.facts)
+    return EndedWork(
+        id=story.id,
+        kind=story.kind,
+        state=story.state,
+        at=to_second(story.at) or "",
+        ended_at=to_second(story.ended_at) or "",
+        epoch=story.epoch,
+        schedule=str(facts.pop("schedule", "")),
+        asked_by=story.asked_by,
+        outcome=str(facts.pop("outcome", "")),
+        facts=facts,
+    )
 
 
 def shown_stories(stories: Sequence[Story], shown: Callable[[Story], Shown | None]) -> list[Shown]:

@@ -55,6 +55,7 @@ def environment() -> Environment:
         "rfc3339": format_second,
         "ago": words.ago,
         "some": words.some,
+        "facts_of": lambda one: words.facts_text(one.facts),
         "state": state_of,
         "step": step_of,
         "title_of": title_of,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from cleancut.api.backups import Backup
 from cleancut.api.cluster import ClusterStatus, DoctorFinding
+from cleancut.api.ended_work import EndedWork
 from cleancut.api.operations import Operation
 from cleancut.api.protection import Protection
 from cleancut.api.rebalances import Rebalance
@@ -17,13 +18,17 @@ from cleancut.api.undeletes import Undelete
 from cleancut.core.format.timeline import Timeline
 from cleancut.core.verification.damage import LogEntry
 
+MOST_WORK = 100
+"""Of the verifications, drills, copies and gc runs, so many of the newest are shown."""
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
     """`at_s`: seconds since 1970. `unread`: what could not be read, with the reason: it is shown
-    as it was before. `backups`: newest first, without their shards. `running`: operations that are
-    not over. `checks`: of the verification log, newest first. `complete`: the catalog was read
-    once. `findings` None: not known. `timelines`: of operations, by their ids."""
+    as it was before. `backups`: newest first, without their shards. `work`: newest first.
+    `running`: operations that are not over. `checks`: of the verification log, newest first.
+    `complete`: the catalog was read once. `findings` None: not known. `timelines`: of operations,
+    by their ids."""
 
     cluster: str
     at_s: float = 0.0
@@ -38,6 +43,7 @@ class Seen:
     rebalances: tuple[Rebalance, ...] = ()
     reshards: tuple[Reshard, ...] = ()
     undeletes: tuple[Undelete, ...] = ()
+    work: tuple[EndedWork, ...] = ()
     running: tuple[Operation, ...] = ()
     checks: tuple[LogEntry, ...] = ()
     timelines: Mapping[str, Timeline] = field(default_factory=dict)

@@ -217,7 +217,8 @@ def verification(seen: Seen) -> View:
         for one in seen.checks
     ]
     values = {"seen": seen, "matrix": matrix_of(seen.backups, seen.checks)}
-    return View(VERIFICATION, "Verification", "verification.html", values, {"checks": checks})
+    content = {"checks": checks, "work": seen.work}
+    return View(VERIFICATION, "Verification", "verification.html", values, content)
 
 
 def growth(seen: Seen) -> View:

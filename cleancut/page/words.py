@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _SPANS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
@@ -79,3 +80,13 @@ def some(names: Iterable[str], most: int = 3) -> str:
 def percent(part: float, whole: float) -> int:
     """0 to 100; 0 of nothing."""
     return max(0, min(100, round(100 * part / whole))) if whole > 0 else 0
+
+
+def facts_text(facts: Mapping[str, Any]) -> str:
+    """Facts by name as a sentence: `level all, read 26.4 MiB`. What is 0 or empty is left out."""
+    return ", ".join(_fact(name, value) for name, value in facts.items() if value)
+
+
+def _fact(name: str, value: Any) -> str:
+    words = name.removesuffix("_bytes").replace("_", " ")
+    return f"{words} {size(value) if name.endswith('_bytes') else value}"

@@ -12,6 +12,8 @@ import structlog
 
 from cleancut.api.backups import Backup
 from cleancut.api.cluster import ClusterStatus, DoctorFinding
+from cleancut.api.ended_work import EndedWork
+from cleancut.api.from_story import shown_stories, work_of
 from cleancut.api.interface import PageRequest
 from cleancut.api.operations import Operation, is_over
 from cleancut.api.protection import Protection
@@ -20,6 +22,7 @@ from cleancut.api.reshards import Reshard
 from cleancut.api.restores import Restore
 from cleancut.api.schedules import Schedule
 from cleancut.api.undeletes import Undelete
+from cleancut.core.format.story import Story
 from cleancut.core.format.timeline import Timeline
 from cleancut.core.verification.damage import LogEntry
 from cleancut.page.views import Placement
@@ -42,6 +45,7 @@ class MemorySource:
     catalog: Sequence[Backup] = ()
     timelines: dict[str, Timeline] = field(default_factory=dict)
     audit_lines: list[dict[str, Any]] | None = None
+    stories: Sequence[Story] = ()
 
     async def running(self) -> tuple[tuple[Operation, ...], dict[str, Timeline]]:
         known: list[Operation] = [
@@ -74,6 +78,9 @@ class MemorySource:
 
     async def reshards(self) -> tuple[Reshard, ...]:
         return (await self.operations.reshards.list_reshards(ALL)).reshards
+
+    async def work(self) -> tuple[EndedWork, ...]:
+        return tuple(shown_stories(self.stories, work_of))
 
     async def undeletes(self) -> tuple[Undelete, ...]:
         return (await self.operations.undeletes.list_undeletes(ALL)).undeletes

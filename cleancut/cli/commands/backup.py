@@ -37,7 +37,11 @@ from cleancut.core.protocol.states import State
 
 if TYPE_CHECKING:
     from cleancut.api.backups import Backup
+    from cleancut.api.drills import Drill
+    from cleancut.api.verdicts import Verdict
     from cleancut.client.client import Client
+    from cleancut.core.format.paths import Paths
+    from cleancut.ports.store import Store
 
 
 @click.group(cls=Noun, name="backup")
@@ -105,15 +109,25 @@ def verify(
     store's verification log: known damage ends only with a reading of the same data.
     """
     from cleancut.cli import offline
+    from cleancut.cli.work_story import found_by_verify, with_story
+    from cleancut.core.format.story import StoryKind
     from cleancut.verification.verify import ReadShare, verify_group
 
     settings = settings_of(context)
     if quick and read_percent is not None:
         raise click.UsageError("--quick reads no data: leave --read-data out")
     reading = ReadShare(0 if quick else read_percent or 100, within_s)
-    verdict = offline.with_store(
-        settings, lambda store, paths: verify_group(store, paths, backup_id, reading, notice=say)
-    )
+
+    async def work(store: Store, paths: Paths) -> Verdict:
+        return await with_story(
+            store,
+            paths,
+            StoryKind.VERIFY,
+            lambda: verify_group(store, paths, backup_id, reading, notice=say),
+            found_by_verify,
+        )
+
+    verdict = offline.with_store(settings, work)
     emit(settings.output, "verify", verdict)
     return proof_exit(verdict.problems, verdict.missing)
 
@@ -146,13 +160,23 @@ def drill(
     store's verification log.
     """
     from cleancut.cli import offline
+    from cleancut.cli.work_story import found_by_drill, with_story
+    from cleancut.core.format.story import StoryKind
     from cleancut.verification.verify import Drilling, drill_group
 
     settings = settings_of(context)
     drilling = Drilling(shards or 0, collections, scratch)
-    found = offline.with_store(
-        settings, lambda store, paths: drill_group(store, paths, backup_id, drilling, notice=say)
-    )
+
+    async def work(store: Store, paths: Paths) -> Drill:
+        return await with_story(
+            store,
+            paths,
+            StoryKind.DRILL,
+            lambda: drill_group(store, paths, backup_id, drilling, notice=say),
+            found_by_drill,
+        )
+
+    found = offline.with_store(settings, work)
     emit(settings.output, "drill", found)
     return proof_exit(found.problems, found.damaged)
 

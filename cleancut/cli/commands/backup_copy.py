@@ -106,9 +106,11 @@ def run_copy(
     """Copies from the store of `settings`. `own_key`: of the copy; None: that of the source."""
     import asyncio
 
+    from cleancut.cli.work_story import found_by_copy, with_story
     from cleancut.copying.run import CopyRun
     from cleancut.copying.sides import Sides, check_distinct, open_side
     from cleancut.core.format.paths import Paths
+    from cleancut.core.format.story import StoryKind
     from cleancut.repository.clusters import find_cluster
     from cleancut.runtime.clock import SystemClock
 
@@ -125,6 +127,8 @@ def run_copy(
         ):
             cluster = await find_cluster(source.opened.store, settings.cluster or "", url)
             sides = Sides(source, target, Paths(cluster), same_key=own_key is None)
-            return await CopyRun(sides, request, clock, say).run()
+            paths = sides.paths
+            work = CopyRun(sides, request, clock, say).run
+            return await with_story(source.opened.store, paths, StoryKind.COPY, work, found_by_copy)
 
     return asyncio.run(run())

@@ -48,13 +48,14 @@ async def _rendered(store: Store, paths: Paths, status: Status) -> str:
         restore_of,
         shown_stories,
         undelete_of,
+        work_of,
     )
     from cleancut.core.format.timeline import timeline_of
     from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
     from cleancut.core.primitives.ids import Epoch
     from cleancut.core.protocol.states import IN_CATALOG
     from cleancut.page.report import DETAILS, report_of
-    from cleancut.page.seen import Seen
+    from cleancut.page.seen import MOST_WORK, Seen
     from cleancut.repository.catalog import load_group
     from cleancut.repository.history import newest_stories, read_stories
     from cleancut.repository.shown_catalog import ShownCatalog, newest_first
@@ -84,6 +85,7 @@ async def _rendered(store: Store, paths: Paths, status: Status) -> str:
         rebalances=tuple(shown_stories(stories, rebalance_of)),
         reshards=tuple(shown_stories(stories, reshard_of)),
         undeletes=tuple(shown_stories(stories, undelete_of)),
+        work=tuple(shown_stories(stories, work_of))[:MOST_WORK],
         checks=catalog.checks,
         timelines={one.id: timeline_of(one) for one in stories},
     )

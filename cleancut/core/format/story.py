@@ -42,6 +42,8 @@ class StoryKind(StrEnum):
     COPY = "copy"
 
 
+WORK = (StoryKind.VERIFY, StoryKind.DRILL, StoryKind.COPY, StoryKind.GC)
+"""What takes no turn."""
 BACKUPS = (StoryKind.BACKUP, StoryKind.SEED, StoryKind.IMPORT)
 """What users see as backups."""
 

@@ -22,6 +22,10 @@ IN_ETCD_S = 48 * 3600.0
 """How long an ended operation stays in etcd."""
 UNRECORDED_S = 30 * 86400.0
 """How long one stays whose story no store has taken."""
+GOOD = "good"
+"""The outcome of work that found nothing wrong; another one says what it found."""
+SCHEDULE_VARIABLE = "CLEANCUT_SCHEDULE"
+"""Of the environment of a command that a schedule starts: the name of that schedule."""
 _DAY_S = 86400.0
 AT_ONCE = 20
 """Stories that are stored in one round; the rest waits for the next."""

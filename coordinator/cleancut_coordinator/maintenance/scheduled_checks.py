@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from cleancut.api.command_errors import read_command_error
 from cleancut.api.repairs import Repair
 from cleancut.core.maintenance.schedule import Do, ScheduleRule
+from cleancut.core.maintenance.stories import GOOD, SCHEDULE_VARIABLE
 from cleancut.core.primitives.errors import Invalid, TimedOut, Unavailable, from_reason
 from cleancut.repository.catalog import LATEST
 from cleancut.store.key_source import ENVIRONMENT as STORE_KEY
@@ -23,18 +24,26 @@ from cleancut.store.urls import CREDENTIALS_VARIABLES
 from cleancut_coordinator.context import CoordinatorContext
 
 LIMIT_S = 24 * 3600.0
-GOOD = "good"
 _PREFIX = "CLEANCUT_"
 
 
-async def run_check(context: CoordinatorContext, schedule: ScheduleRule) -> str:
-    """`GOOD`, or what is wrong, for people. The store's verification log has the rest. Limits: a
+class Outcome(NamedTuple):
+    """`text`: `GOOD`, or what is wrong, for people. `told`: the command came to an end of its own,
+    and so has left its story."""
+
+    text: str
+    told: bool
+
+
+async def run_check(context: CoordinatorContext, name: str, schedule: ScheduleRule) -> Outcome:
+    """What the command of that schedule found; the store's verification log has the rest. Limits: a
     day."""
+    words = _words(context, schedule)
     try:
-        code, out, err = await _run(context, schedule.do, *_words(context, schedule))
+        code, out, err = await _run(context, schedule.do, *words, schedule=name)
     except (TimedOut, Unavailable) as error:
-        return error.message
-    return GOOD if code == 0 else _trouble(code, out, err)
+        return Outcome(error.message, told=False)
+    return Outcome(GOOD if code == 0 else _trouble(code, out, err), told=code >= 0)
 
 
 async def run_repair(context: CoordinatorContext, backup: str, from_store: str) -> Repair:
@@ -59,7 +68,9 @@ async def run_repair(context: CoordinatorContext, backup: str, from_store: str) 
         raise from_reason(error.reason)(error.message, error.hint) from broken
 
 
-async def _run(context: CoordinatorContext, verb: str, *words: str) -> tuple[int, bytes, bytes]:
+async def _run(
+    context: CoordinatorContext, verb: str, *words: str, schedule: str = ""
+) -> tuple[int, bytes, bytes]:
     """Exit code and output of `cleancut backup VERB` on the main store.
 
     Raises: TimedOut; Unavailable, if it cannot be started.
@@ -75,7 +86,7 @@ async def _run(context: CoordinatorContext, verb: str, *words: str) -> tuple[int
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env=_environment(),
+            env=_environment() | ({SCHEDULE_VARIABLE: schedule} if schedule else {}),
         )
     except OSError as error:  # no memory, or too many processes: the leader goes on
         raise Unavailable(f"no process could be started for it: {error}") from error

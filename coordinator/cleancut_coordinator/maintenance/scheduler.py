@@ -27,6 +27,7 @@ from cleancut.core.maintenance.schedule import (
     moved,
     request_of,
 )
+from cleancut.core.maintenance.stories import GOOD
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import CleancutError, Fenced, LeaseLost, NotFound, Refused
 from cleancut.core.primitives.ids import FencingToken
@@ -41,7 +42,7 @@ from cleancut_coordinator.etcd_state import read_record
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leader.state import LeaderState, format_now
 from cleancut_coordinator.maintenance.protection import read_live
-from cleancut_coordinator.maintenance.scheduled_checks import GOOD, run_check
+from cleancut_coordinator.maintenance.scheduled_checks import run_check
 from cleancut_coordinator.maintenance.story_keeper import record_work
 
 _UNDER_WAY = "under way"
@@ -120,14 +121,15 @@ class Scheduler:
         """One verification or drill, once: who leads next does not begin it again."""
         began_s = self._context.clock.wall_s()
         try:
-            outcome = await run_check(self._context, schedule)
+            outcome, recorded = await run_check(self._context, name, schedule)
             told = self._log.info if outcome == GOOD else self._log.error
             told("proved", schedule=name, do=schedule.do, outcome=outcome)
             async with self._turn:
                 state = await self._state(name, schedule)
                 await self._write(name, replace(state, outcome=outcome))
-            kind, facts = StoryKind(schedule.do.value), {"schedule": name, "outcome": outcome}
-            await record_work(self._context, kind, began_s, ok=outcome == GOOD, facts=facts)
+            if not recorded:
+                kind, facts = StoryKind(schedule.do.value), {"schedule": name, "outcome": outcome}
+                await record_work(self._context, kind, began_s, ok=outcome == GOOD, facts=facts)
         except (Fenced, LeaseLost):
             pass  # as in `run`
         except CleancutError as error:

@@ -18,6 +18,7 @@ from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.states import State
 from cleancut.repository.catalog import get_checked
 from cleancut.repository.history import list_stories, put_story
+from cleancut.rpc.authentication import caller_name
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_operations
@@ -80,13 +81,15 @@ async def record_work(
     facts: dict[str, Any],
     ok: bool = True,
 ) -> None:
-    """Stores the story of work that takes no turn. Raises: what the store does."""
+    """Stores the story of work that takes no turn, asked for by the client whose call this is, if
+    it is one. Raises: what the store does."""
     story = Story(
         kind=kind,
         id=context.token_hex(8),
         at=format_time(began_s),
         ended_at=format_time(context.clock.wall_s()),
         state=State.DONE if ok else State.FAILED,
+        asked_by=caller_name(),
         facts=facts,
     )
     await put_story(context.store, context.paths, story)

@@ -117,6 +117,7 @@ class PageMemory:
             "rebalances": (source.rebalances, known.rebalances),
             "reshards": (source.reshards, known.reshards),
             "undeletes": (source.undeletes, known.undeletes),
+            "work": (source.work, known.work),
             "findings": (source.findings, known.findings),
         }
         reads = [partial(self._part, what, *part) for what, part in parts.items()]

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from cleancut.api.backups import Backup
 from cleancut.api.cluster import ClusterStatus, DoctorFinding
-from cleancut.api.from_story import backup_of
+from cleancut.api.ended_work import EndedWork
+from cleancut.api.from_story import backup_of, shown_stories, work_of
 from cleancut.api.interface import Api, PageRequest
 from cleancut.api.operations import Operation
 from cleancut.api.protection import Protection
@@ -19,6 +20,7 @@ from cleancut.api.reshards import Reshard
 from cleancut.api.restores import Restore
 from cleancut.api.schedules import Schedule
 from cleancut.api.undeletes import Undelete
+from cleancut.core.format.story import WORK
 from cleancut.core.format.timeline import Timeline, timeline_of
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_records import Operation as Recorded
@@ -30,6 +32,7 @@ from cleancut.core.protocol.states import (
     State,
 )
 from cleancut.core.verification.damage import LogEntry
+from cleancut.page.seen import MOST_WORK
 from cleancut.page.views import Placement
 from cleancut.repository.catalog import load_group
 from cleancut.repository.history import read_story
@@ -72,6 +75,10 @@ class Source(Protocol):
     async def reshards(self) -> tuple[Reshard, ...]: ...
 
     async def undeletes(self) -> tuple[Undelete, ...]: ...
+
+    async def work(self) -> tuple[EndedWork, ...]:
+        """The newest of what takes no turn, newest first."""
+        ...
 
     def checks(self) -> tuple[LogEntry, ...]:
         """As the last reading of the backups has found them."""
@@ -149,6 +156,11 @@ class ClusterSource:
 
     async def undeletes(self) -> tuple[Undelete, ...]:
         return (await self._api.undeletes.list_undeletes(_ALL)).undeletes
+
+    async def work(self) -> tuple[EndedWork, ...]:
+        history = self._context.history
+        found = await history.read((await history.list(WORK))[:MOST_WORK])
+        return tuple(shown_stories(found, work_of))
 
     def checks(self) -> tuple[LogEntry, ...]:
         return self._catalog.checks

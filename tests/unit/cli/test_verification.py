@@ -14,9 +14,11 @@ from msgspec.structs import replace
 from cleancut.cli.exit_codes import Exit
 from cleancut.cli.main import run
 from cleancut.core.format.manifest import AgentDocument, Manifest
+from cleancut.core.format.story import Story, StoryKind
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.ids import AgentName, Epoch, ShardId
 from cleancut.repository.catalog import put_staged, put_votes_document
+from cleancut.repository.history import list_stories, read_stories
 from cleancut.repository.verification_log import last_read, list_checks
 from cleancut.runtime.clock import SystemClock
 from cleancut.store.open import open_store
@@ -66,6 +68,41 @@ def output(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
 def verified(group: Group, output: Output, code: Exit, *more: str) -> Any:
     assert run([*group.flags, "backup", "verify", "7", "-o", "json", *more]) == code
     return output.json()["verify"]
+
+
+def stories_of(group: Group) -> list[Story]:
+    """Those that the store has, the oldest first."""
+
+    async def read() -> list[Story]:
+        store = open_store(f"file://{group.root}", SystemClock())
+        return await read_stories(store, (await list_stories(store, PATHS))[::-1])
+
+    return asyncio.run(read())
+
+
+def test_each_verification_leaves_its_story(group: Group, output: Output) -> None:
+    """With who ran it and what it found; a wrong number leaves none."""
+    verified(group, output, Exit.OK)
+    for path in group.root.glob("prod/packs/**/*"):
+        if path.is_file():
+            path.write_bytes(bytes(path.stat().st_size))
+    verified(group, output, Exit.CORRUPT)
+    assert run([*group.flags, "backup", "verify", "8"]) == Exit.NOT_FOUND
+    good, bad = stories_of(group)
+    assert (good.kind, good.state, good.epoch) == (StoryKind.VERIFY, "DONE", 7)
+    assert good.facts["outcome"] == "good"
+    assert (good.facts["level"], good.facts["problems"]) == ("all", 0)
+    assert "@" in good.asked_by
+    assert (bad.state, bad.facts["problems"]) == ("FAILED", 1)
+    assert "damaged" in bad.facts["outcome"]
+
+
+def test_a_store_that_takes_no_story_is_verified_all_the_same(
+    group: Group, output: Output, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (group.root / "prod" / "history").write_text("a file in the way")
+    assert run([*group.flags, "backup", "verify", "7"]) == Exit.OK
+    assert "not recorded in the store's history" in capsys.readouterr().err
 
 
 def test_a_group_as_it_was_committed(group: Group, output: Output) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from cleancut.api.backups import Backup, BackupBytes
+from cleancut.api.ended_work import EndedWork
 from cleancut.api.rebalances import Rebalance
 from cleancut.api.reshards import Reshard
 from cleancut.api.restores import Restore
@@ -20,7 +23,7 @@ from cleancut.page.matrix import matrix_of
 from cleancut.page.render import render
 from cleancut.page.report import report_of
 from cleancut.page.seen import Seen
-from cleancut.page.views import Query, backups, document, query_of
+from cleancut.page.views import Query, backups, document, query_of, verification
 
 DAY_S = 86400.0
 NOW_S = 1_767_268_800.0
@@ -41,6 +44,31 @@ def backup(epoch: int, **other: object) -> Backup:
 def many(number: int) -> Seen:
     found = tuple(backup(epoch, schedule="nightly") for epoch in range(number, 0, -1))
     return Seen("main", at_s=NOW_S, complete=True, backups=found)
+
+
+def test_what_ran_is_listed_with_who_started_it_and_what_it_found() -> None:
+    """Facts of a good one, the outcome of a bad one; no name of a schedule is markup."""
+    work = (
+        ended("1", "verify", epoch=3, asked_by="ada@host", facts={"level": "all"}),
+        ended("2", "drill", state="FAILED", schedule="<weekly>", outcome="docs/1: 3 points"),
+        ended("3", "gc", facts={"deleted_objects": 4, "deleted_bytes": 2048, "expired_backups": 0}),
+    )
+    view = verification(replace(many(4), work=work))
+    text = render(view.body, NOW_S, **view.values)
+    for words in ("ada@host", "level all", "schedule &lt;weekly&gt;", "docs/1: 3 points"):
+        assert words in text
+    assert "deleted objects 4, deleted 2.0 KiB</td>" in text
+    assert [one["kind"] for one in json.loads(document(view.json))["work"]] == [
+        "verify",
+        "drill",
+        "gc",
+    ]
+    assert "ada@host" in report_of(replace(many(4), work=work), [], "file:///store")
+
+
+def ended(name: str, kind: str, **fields: Any) -> EndedWork:
+    times = {"at": "2026-01-01T11:00:00Z", "ended_at": "2026-01-01T11:00:41Z"}
+    return EndedWork(**({"id": name, "kind": kind, "state": "DONE"} | times | fields))
 
 
 def test_lists_come_in_pages_and_a_page_too_far_is_the_last() -> None:

@@ -15,6 +15,7 @@ from cleancut.core.maintenance.copying import Scope
 from cleancut.core.maintenance.retention import Retention
 from cleancut.core.maintenance.schedule import Do, ScheduleRule
 from cleancut.core.maintenance.stores import StoreRule, expected_age_s
+from cleancut.core.maintenance.stories import GOOD
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import NotFound, Refused
 from cleancut.core.primitives.ids import Epoch
@@ -23,6 +24,7 @@ from cleancut.core.protocol.etcd_records import Owner
 from cleancut.ports.coordination import Put
 from cleancut.ports.store import ObjectInfo
 from cleancut.repository.catalog import list_epochs
+from cleancut.repository.history import list_stories, read_stories
 from cleancut.repository.holds import put_reason
 from cleancut.runtime.log import configure_logging
 from cleancut.store.open import open_store
@@ -31,7 +33,7 @@ from cleancut.testing.memory_store import MemoryStore
 from cleancut_coordinator.context import CoordinatorContext, CopyStore, GcSettings
 from cleancut_coordinator.maintenance.copy_collector import Collected, CopyCollector
 from cleancut_coordinator.maintenance.scheduled_checks import (
-    GOOD,
+    Outcome,
     _environment,
     run_check,
     run_repair,
@@ -221,10 +223,16 @@ def test_a_schedule_copies_to_the_store_of_its_name(tmp_path: Path) -> None:
         there = CopyStore(StoreRule(url=target), open_store(target, CLOCK))
         context = dataclasses.replace(site.context, store_url=source, stores={NAME: there})
         rule = ScheduleRule(do=Do.COPY, cron="0 * * * *", to=NAME)
-        assert await run_check(context, rule) == GOOD
+        assert await run_check(context, "away", rule) == Outcome(GOOD, told=True)
         assert await list_epochs(there.store, PATHS) == [5]
         await store.put(PATHS.group(Epoch(6)), b"{}")
-        assert "backup #6 is not copied" in await run_check(context, replace(rule, percent=100))
+        found = await run_check(context, "away", replace(rule, percent=100))
+        assert "backup #6 is not copied" in found.text
+        stories = await read_stories(store, await list_stories(store, PATHS))
+        told = [(one.kind, one.state, one.facts["schedule"], one.asked_by) for one in stories]
+        assert told == [("copy", "FAILED", "away", ""), ("copy", "DONE", "away", "")]
+        assert stories[1].facts["to"] == target
+        assert (stories[1].epoch, stories[1].facts["backups"]) == (5, "#5")
 
     asyncio.run(body())
 
