@@ -1,6 +1,7 @@
 """Routes of the status page: their paths are an interface, and each stands for a call of the API.
 
-Each page has the same values as JSON under its path with `.json`, `/.json` for the first one.
+Each page has the same values as JSON under its path with `.json`, `/.json` for the first one. The
+manifest of a backup is a file, as the store holds it.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ VERIFICATION = Page("/verification", "Verification", "BackupService/ListBackups"
 GROWTH = Page("/growth", "Growth", "BackupService/ListBackups")
 CLUSTER = Page("/cluster", "Cluster", "ClusterService/GetStatus")
 AUDIT = Page("/audit", "Audit", "")
+# A manifest has ids and vectors of sample queries in it, as the log has those of what was written.
+MANIFEST = Page("/backups/{name}/manifest.json", "Manifest", "BackupService/ReadLog")
 
 NAVIGATION = (
     NOW,

@@ -25,6 +25,7 @@ from cleancut.page.routes import (
     BACKUPS,
     CLUSTER,
     GROWTH,
+    MANIFEST,
     NOW,
     REBALANCES,
     RESHARDS,
@@ -177,6 +178,7 @@ def backup(seen: Seen, one: Backup, timeline: Timeline) -> View:
         "one": one,
         "timeline": timeline,
         "restorable": restorable,
+        "manifest": MANIFEST if one.state in IN_CATALOG else None,
     }
     return View(
         BACKUPS,

@@ -68,23 +68,38 @@ async def load_group(store: Store, paths: Paths, epoch: Epoch) -> Manifest:
     Raises: NotFound (never published, or deleted), Corrupt, Refused (another format).
     """
     if await store.stat(paths.tombstone(epoch)) is not None:
-        raise NotFound(f"backup #{epoch} was deleted", "see `cleancut backup list`")
+        raise _deleted(epoch)
     return await _load_published(store, paths, epoch)
 
 
 async def _load_published(store: Store, paths: Paths, epoch: Epoch) -> Manifest:
     """As `load_group`, of an epoch that is known to have no tombstone."""
     path = paths.group(epoch)
+    manifest = parse_manifest(await _read_published(store, paths, epoch), path)
+    if manifest.epoch != epoch:
+        raise Corrupt(f"{path} holds the manifest of epoch {manifest.epoch}", CORRUPT_HINT)
+    return manifest
+
+
+async def _read_published(store: Store, paths: Paths, epoch: Epoch) -> bytes:
     try:
-        data = await read_document(store, path)
+        return await read_document(store, paths.group(epoch))
     except NotFound as error:
         raise NotFound(
             f"cluster {paths.cluster} has no backup #{epoch}", "see `cleancut backup list`"
         ) from error
-    manifest = parse_manifest(data, path)
-    if manifest.epoch != epoch:
-        raise Corrupt(f"{path} holds the manifest of epoch {manifest.epoch}", CORRUPT_HINT)
-    return manifest
+
+
+def _deleted(epoch: Epoch) -> NotFound:
+    return NotFound(f"backup #{epoch} was deleted", "see `cleancut backup list`")
+
+
+async def read_manifest(store: Store, paths: Paths, epoch: Epoch) -> bytes:
+    """The manifest of a group as it was published, whatever is in it. Raises: NotFound; Corrupt, if
+    it is too large."""
+    if await store.stat(paths.tombstone(epoch)) is not None:
+        raise _deleted(epoch)
+    return await _read_published(store, paths, epoch)
 
 
 class CatalogRow(NamedTuple):

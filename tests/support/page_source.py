@@ -24,6 +24,7 @@ from cleancut.api.schedules import Schedule
 from cleancut.api.undeletes import Undelete
 from cleancut.core.format.story import Story
 from cleancut.core.format.timeline import Timeline
+from cleancut.core.primitives.ids import Epoch
 from cleancut.core.verification.damage import LogEntry
 from cleancut.page.views import Placement
 from cleancut.runtime.clock import SystemClock
@@ -34,6 +35,8 @@ from cleancut_coordinator.ui.server import PageServer, serve_page
 from cleancut_coordinator.ui.site import Site
 
 ALL = PageRequest(size=1000)
+
+MANIFEST = b'{"epoch": 1,  "as": "it was stored"}'
 
 
 @dataclass
@@ -90,6 +93,10 @@ class MemorySource:
 
     async def backup(self, name: str) -> Backup:
         return await self.operations.get_backup(name)
+
+    async def manifest(self, name: str) -> tuple[Epoch, bytes]:
+        """What the API in memory holds, which has no store."""
+        return Epoch((await self.backup(name)).epoch), MANIFEST
 
     async def timeline(self, backup: Backup) -> Timeline:
         return self.timelines.get(backup.id, Timeline())

@@ -21,7 +21,7 @@ from cleancut.core.primitives.errors import (
 )
 from cleancut.core.primitives.visible import visible
 from cleancut.page.render import render, static
-from cleancut.page.routes import PAGES, Page
+from cleancut.page.routes import MANIFEST, PAGES, Page
 from cleancut.page.views import View, document
 from cleancut.rpc.authentication import Caller
 from cleancut.runtime.addresses import parse_address
@@ -80,6 +80,7 @@ class PageServer:
                 app.router.add_get(page.path, self._html_of(page))
             app.router.add_get(f"{page.path}.live", self._live_of(page))
         app.router.add_get("/backups/{name}", self._html_of(PAGES[-1]))
+        app.router.add_get(MANIFEST.path, self._manifest)
         app.router.add_get("/static/{name}", self._static)
         app.router.add_get("/login", self._login_form)
         app.router.add_post("/login", self._login)
@@ -149,6 +150,12 @@ class PageServer:
         return web.Response(text=text, status=status, content_type="text/html")
 
     # Files and forms
+
+    async def _manifest(self, request: web.Request) -> web.StreamResponse:
+        admit(request, MANIFEST, self._listen)
+        epoch, body = await self._site.manifest(request)
+        headers = {"Content-Disposition": f'attachment; filename="backup-{epoch}-manifest.json"'}
+        return web.Response(body=body, content_type="application/json", headers=headers)
 
     async def _static(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]

@@ -10,6 +10,7 @@ from aiohttp import web
 from cleancut.api.backups import Backup
 from cleancut.core.format.timeline import Timeline
 from cleancut.core.primitives.errors import CleancutError
+from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.states import FINAL_STATES
 from cleancut.page import routes, views
 from cleancut.page.routes import Page
@@ -49,9 +50,12 @@ class Site:
         if page is routes.AUDIT:
             return views.audit(seen, await self._source.audit())
         assert page is routes.BACKUP, page
-        name = request.match_info["name"].removeprefix("#")
-        one = await self._source.backup(name)
+        one = await self._source.backup(_named(request))
         return views.backup(seen, one, await self._timeline(seen, one))
+
+    async def manifest(self, request: web.Request) -> tuple[Epoch, bytes]:
+        """As `Source.manifest`."""
+        return await self._source.manifest(_named(request))
 
     async def _timeline(self, seen: Seen, one: Backup) -> Timeline:
         """An empty one, if nothing is known: an older version recorded none."""
@@ -70,3 +74,8 @@ class Site:
                 return await self._source.placement()
         except (CleancutError, TimeoutError):
             return None
+
+
+def _named(request: web.Request) -> str:
+    """The backup that a path names."""
+    return request.match_info["name"].removeprefix("#")

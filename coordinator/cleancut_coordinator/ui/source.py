@@ -23,6 +23,7 @@ from cleancut.api.undeletes import Undelete
 from cleancut.core.format.story import WORK
 from cleancut.core.format.timeline import Timeline, timeline_of
 from cleancut.core.primitives.ids import Epoch
+from cleancut.core.primitives.numbers import whole_number
 from cleancut.core.protocol.etcd_records import Operation as Recorded
 from cleancut.core.protocol.states import (
     BACKUP_KINDS,
@@ -34,7 +35,7 @@ from cleancut.core.protocol.states import (
 from cleancut.core.verification.damage import LogEntry
 from cleancut.page.seen import MOST_WORK
 from cleancut.page.views import Placement
-from cleancut.repository.catalog import load_group
+from cleancut.repository.catalog import load_group, read_manifest
 from cleancut.repository.history import read_story
 from cleancut.repository.shown_catalog import ShownCatalog, newest_first
 from cleancut.runtime.concurrency import run_all
@@ -86,6 +87,11 @@ class Source(Protocol):
 
     async def backup(self, name: str) -> Backup:
         """With the evidence of its shards. Raises: NotFound."""
+        ...
+
+    async def manifest(self, name: str) -> tuple[Epoch, bytes]:
+        """The number of a backup, and its manifest as the store holds it. Raises: NotFound; what
+        the store does."""
         ...
 
     async def timeline(self, backup: Backup) -> Timeline:
@@ -167,6 +173,11 @@ class ClusterSource:
 
     async def backup(self, name: str) -> Backup:
         return await self._api.backups.get_backup(name)
+
+    async def manifest(self, name: str) -> tuple[Epoch, bytes]:
+        number = whole_number(name)
+        epoch = Epoch((await self.backup(name)).epoch if number is None else number)
+        return epoch, await read_manifest(self._context.store, self._context.paths, epoch)
 
     async def timeline(self, backup: Backup) -> Timeline:
         store, paths = self._context.store, self._context.paths

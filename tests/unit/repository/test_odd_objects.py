@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from msgspec.structs import replace
 
 from cleancut.core.format.paths import Paths
 from cleancut.core.format.story import Story, StoryKind
 from cleancut.core.maintenance.stories import is_expired
 from cleancut.core.primitives.codec import encode
+from cleancut.core.primitives.errors import NotFound
 from cleancut.core.primitives.ids import ClusterName, Epoch, OperationId
 from cleancut.core.primitives.timestamps import parse_time
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.states import OperationKind, State
 from cleancut.core.verification.damage import Level, VerificationRecord
+from cleancut.repository.catalog import read_manifest
 from cleancut.repository.clusters import find_cluster, list_clusters
 from cleancut.repository.history import last_restore, list_stories, put_story, read_stories
 from cleancut.repository.verification_log import last_read, put_check
@@ -74,5 +77,18 @@ def test_a_folder_that_is_no_cluster_is_none() -> None:
             await store.put(path, b"")
         assert await list_clusters(store) == ["prod"]
         assert await find_cluster(store, "", "file:///mnt") == "prod"
+
+    asyncio.run(body())
+
+
+def test_a_manifest_is_given_as_it_is_stored_unless_its_backup_was_deleted() -> None:
+    async def body() -> None:
+        store, torn = MemoryStore(), b'{"epoch": 3'
+        await store.put(PATHS.group(Epoch(3)), torn)
+        assert await read_manifest(store, PATHS, Epoch(3)) == torn
+        await store.put(PATHS.tombstone(Epoch(3)), b"{}")
+        for epoch, words in ((3, "was deleted"), (4, "has no backup #4")):
+            with pytest.raises(NotFound, match=words):
+                await read_manifest(store, PATHS, Epoch(epoch))
 
     asyncio.run(body())

@@ -12,10 +12,12 @@ from typing import NamedTuple
 import aiohttp
 import pytest
 
+from cleancut.api.backups import Backup
 from cleancut.api.cluster import DoctorFinding
 from cleancut.core.auth.roles import NEEDS, Role
 from cleancut.core.primitives.errors import Invalid
 from cleancut.core.protocol.requests import BackupRequest
+from cleancut.core.protocol.states import State
 from cleancut.page.routes import PAGES
 from cleancut.rpc.authentication import Access, TokensFile
 from cleancut.rpc.server import Listen
@@ -23,7 +25,7 @@ from cleancut.runtime.tls import Tls
 from cleancut.testing.memory_api import MemoryApi
 from cleancut_coordinator.ui.listen import PageListen, open_page
 from tests.support.api_callers import Lines, secret_of, token_line, write_tokens
-from tests.support.page_source import MemorySource, served_page
+from tests.support.page_source import MANIFEST, MemorySource, served_page
 
 OPEN = PageListen("127.0.0.1:0", Access())
 HTML = [page.path.replace("{name}", "1") for page in PAGES if page.path != "/audit"]
@@ -123,6 +125,43 @@ def test_a_browser_is_allowed_nothing_but_what_the_page_itself_serves() -> None:
         assert packed.headers["Content-Encoding"] == "gzip"
 
     ask(OPEN, scenario)
+
+
+def test_a_manifest_is_a_file_with_the_bytes_of_the_store(tmp_path: Path) -> None:
+    """Operators may have it: ids and vectors of sample queries are in it."""
+    path = "/backups/1/manifest.json"
+
+    async def scenario(call: Ask) -> None:
+        got = await call(path, **bearer("operator"))
+        assert got.status == 200
+        assert got.text.encode() == MANIFEST
+        assert got.headers["Content-Type"].startswith("application/json")
+        disposition = 'attachment; filename="backup-1-manifest.json"'
+        assert got.headers["Content-Disposition"] == disposition
+        assert got.headers["Content-Security-Policy"].startswith("default-src 'none'")
+        assert got.headers["Cache-Control"] == "no-store"
+        assert (await call("/backups/9/manifest.json", **bearer("operator"))).status == 404
+        assert (await call(path)).status == 401
+        refused = await call(path, **bearer("reader"))
+        assert refused.status == 403
+        assert json.loads(refused.text)["error"]["reason"] == "DENIED"
+
+    ask(with_tokens(tmp_path), scenario)
+
+
+def test_the_link_to_a_manifest_is_there_for_those_who_may_follow_it(tmp_path: Path) -> None:
+    source = MemorySource(catalog=(Backup(id="b-7", epoch=7, state=State.COMMITTED),))
+
+    async def main() -> None:
+        listen = with_tokens(tmp_path)
+        async with served_page(source, listen) as address, aiohttp.ClientSession() as session:
+            source.operations.backups["b-7"] = source.catalog[0]
+            for role, shown in (("reader", False), ("operator", True)):
+                url = f"http://{address}/backups/7"
+                async with session.get(url, **bearer(role)) as got:  # type: ignore[arg-type]
+                    assert ("/backups/7/manifest.json" in await got.text()) == shown, role
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
