@@ -39,13 +39,15 @@ class PeerLoss(ApiValue, frozen=True):
 
 
 class ForgottenPeer(ApiValue, frozen=True):
-    """A peer that was forgotten, or would be; `findings` say what is to be done then."""
+    """A peer that was forgotten, or would be; `findings` say what is to be done then. `named`: by
+    its agent and its id, for people."""
 
     peer_id: int
     uri: str = ""
     losses: tuple[PeerLoss, ...] = ()
     forgotten: bool = False
     findings: tuple[DoctorFinding, ...] = ()
+    named: str = ""
 
 
 class CoordinatorStatus(ApiValue, frozen=True):

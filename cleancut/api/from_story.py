@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from cleancut.api.agent_names import agents_in, with_agents, with_step_agents
 from cleancut.api.asked import read_asked
 from cleancut.api.backups import Backup
 from cleancut.api.ended_work import EndedWork
@@ -66,7 +67,9 @@ def rebalance_of(story: Story) -> Rebalance | None:
     if operation is None or operation.kind is not OperationKind.REBALANCE:
         return None
     shown, draft = rebalance_from(operation), _document(story, RebalanceDraft)
-    return shown if draft is None else with_moves(shown, draft)
+    if draft is None:
+        return shown
+    return with_agents(with_moves(shown, draft), agents_in(story.facts))
 
 
 def reshard_of(story: Story) -> Reshard | None:
@@ -75,7 +78,9 @@ def reshard_of(story: Story) -> Reshard | None:
     if operation is None or operation.kind is not OperationKind.RESHARD:
         return None
     shown, draft = reshard_from(operation), _document(story, ReshardDraft)
-    return shown if draft is None else with_steps(shown, draft)
+    if draft is None:
+        return shown
+    return with_step_agents(with_steps(shown, draft), agents_in(story.facts))
 
 
 def undelete_of(story: Story) -> Undelete | None:

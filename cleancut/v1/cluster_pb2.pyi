@@ -352,18 +352,20 @@ class PeerLoss(_message.Message):
     def __init__(self, collection: _Optional[str] = ..., lost_shards: _Optional[_Iterable[int]] = ..., thinner_shards: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class ForgottenPeer(_message.Message):
-    __slots__ = ("peer_id", "uri", "losses", "forgotten", "findings")
+    __slots__ = ("peer_id", "uri", "losses", "forgotten", "findings", "named")
     PEER_ID_FIELD_NUMBER: _ClassVar[int]
     URI_FIELD_NUMBER: _ClassVar[int]
     LOSSES_FIELD_NUMBER: _ClassVar[int]
     FORGOTTEN_FIELD_NUMBER: _ClassVar[int]
     FINDINGS_FIELD_NUMBER: _ClassVar[int]
+    NAMED_FIELD_NUMBER: _ClassVar[int]
     peer_id: int
     uri: str
     losses: _containers.RepeatedCompositeFieldContainer[PeerLoss]
     forgotten: bool
     findings: _containers.RepeatedCompositeFieldContainer[Finding]
-    def __init__(self, peer_id: _Optional[int] = ..., uri: _Optional[str] = ..., losses: _Optional[_Iterable[_Union[PeerLoss, _Mapping]]] = ..., forgotten: _Optional[bool] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ...) -> None: ...
+    named: str
+    def __init__(self, peer_id: _Optional[int] = ..., uri: _Optional[str] = ..., losses: _Optional[_Iterable[_Union[PeerLoss, _Mapping]]] = ..., forgotten: _Optional[bool] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., named: _Optional[str] = ...) -> None: ...
 
 class ForgetPeerRequest(_message.Message):
     __slots__ = ("peer_id", "force", "confirmed", "typed_peer_id")

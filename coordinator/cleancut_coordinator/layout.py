@@ -68,6 +68,7 @@ def _peer(peer_id: PeerId, session: Session | None, *, answers: bool) -> LayoutP
         free_bytes=free if free >= 0 else None,
         answers=answers,
         counted=session is not None,
+        agent="" if session is None else session.name,
     )
 
 

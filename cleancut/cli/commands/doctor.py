@@ -66,6 +66,7 @@ def forget_peer(
     import msgspec
 
     settings = settings_of(context)
+    named = f"peer {peer_id}"
     if not yes and answers():
         shown = ask(
             settings,
@@ -75,7 +76,8 @@ def forget_peer(
         )
         for line in losses_of(shown):
             say(line)
-    confirm(f"forget peer {peer_id} for good", yes=yes)
+        named = shown.named or named
+    confirm(f"forget {named} for good", yes=yes)
     gone = ask(
         settings,
         lambda client: client.forget_peer(peer_id, force=force, typed_peer_id=typed),
@@ -83,7 +85,11 @@ def forget_peer(
     if settings.output == "name":
         write_out(f"{gone.peer_id}\n")
     elif settings.output in TABLES:
-        for line in (*losses_of(gone), f"peer {peer_id} is forgotten", *lines_of(gone.findings)):
+        for line in (
+            *losses_of(gone),
+            f"{gone.named or named} is forgotten",
+            *lines_of(gone.findings),
+        ):
             write_out(f"{line}\n")
     else:
         document(settings.output, {"peer": msgspec.to_builtins(gone)})

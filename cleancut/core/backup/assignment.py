@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
+from cleancut.core.cluster.peer_names import peer_and_id
 from cleancut.core.cluster.resharding import under_way
 from cleancut.core.cluster.versions import OLDEST_QDRANT
 from cleancut.core.cluster.view import ACTIVE, CollectionView, ReplicaView, View
@@ -45,6 +46,10 @@ class Usable:
     def has_agent(self, replica: ReplicaView) -> bool:
         """True if an agent runs at its peer."""
         return replica.peer_id in self.agents
+
+    def named(self, replica: ReplicaView) -> str:
+        """Its peer by the agent there, and by its id, for people."""
+        return peer_and_id(replica.peer_id, self.agents)
 
     def is_loaded(self, collection: str, replica: ReplicaView) -> bool:
         """False if its agent found that the peer has not loaded it."""
@@ -244,7 +249,9 @@ def _able(collection: CollectionView, shard_id: int, usable: Usable) -> list[Pee
         moving = _moving(collection, shard_id)
         replicas = [r for r in collection.replicas if r.shard_id == shard_id]
         name = collection.name
-        where = ", ".join(f"peer {r.peer_id} ({_state(name, r, usable, moving)})" for r in replicas)
+        where = ", ".join(
+            f"{usable.named(r)} ({_state(name, r, usable, moving)})" for r in replicas
+        )
         raise Refused(
             f"no agent can cut shard {shard_id} of {collection.name!r}: it is on "
             f"{where or 'no peer'}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from cleancut.core.cluster.peer_names import peer_and_id
 from cleancut.core.cluster.view import View
 from cleancut.core.format.manifest import Manifest, ReplicaEntry, ShardEntry, diverged
 from cleancut.core.primitives.errors import Refused
@@ -117,9 +118,11 @@ def _is_optimizing(seen: Reading) -> bool:
 
 def divergent(shards: Sequence[ShardEntry], replicas: Sequence[ReplicaEntry]) -> tuple[str, ...]:
     """One for each replica that holds another number of points than the one that was cut."""
+    agents = {shard.peer_id: shard.agent for shard in shards}
     return tuple(
-        f"{one.collection}/{one.shard_id}: its replica on peer {one.peer_id} holds "
-        f"{one.count} points, the one that was cut on peer {shard.peer_id} {shard.count}"
+        f"{one.collection}/{one.shard_id}: its replica on {peer_and_id(one.peer_id, agents)} holds "
+        f"{one.count} points, the one that was cut on {peer_and_id(shard.peer_id, agents)}"
+        f" {shard.count}"
         for one, shard in diverged(shards, replicas)
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cleancut.core.cluster.peer_names import peer_and_id
 from cleancut.core.cluster.view import ACTIVE, ReplicaView
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import PeerId, ShardId
@@ -14,13 +15,14 @@ _DOCTOR = "see `cleancut doctor` for the repair"
 class LayoutPeer(Record, frozen=True):
     """`free_bytes`: None is unknown, which sets no limit. `answers`: it is alive.
     `counted`: it has an agent, which can count its new replicas. `reshards`: its configuration
-    allows a change of the number of shards; None: it does not say."""
+    allows a change of the number of shards; None: it does not say. `agent`: its name."""
 
     peer_id: PeerId
     free_bytes: int | None = None
     answers: bool = True
     counted: bool = True
     reshards: bool | None = None
+    agent: str = ""
 
 
 class LayoutCollection(Record, frozen=True):
@@ -41,13 +43,17 @@ class Layout(Record, frozen=True):
     peers: tuple[LayoutPeer, ...]
     collections: tuple[LayoutCollection, ...]
 
+    def named(self, peer: PeerId) -> str:
+        """The peer by its agent and its id, for people."""
+        return peer_and_id(peer, {one.peer_id: one.agent for one in self.peers})
+
 
 def blockers_of(layout: Layout) -> Iterator[str]:
     """The reasons why nothing may be moved now."""
     known = {peer.peer_id for peer in layout.peers}
     for peer in layout.peers:
         if not peer.answers:
-            yield f"peer {peer.peer_id} does not answer: start it, or remove it; {_DOCTOR}"
+            yield f"{layout.named(peer.peer_id)} does not answer: start it, or remove it; {_DOCTOR}"
     for entry in layout.collections:
         if entry.resharding:
             yield f"{entry.name}: it is being resharded; wait until that has ended"
@@ -59,8 +65,8 @@ def blockers_of(layout: Layout) -> Iterator[str]:
         for replica in entry.replicas:
             if replica.state != ACTIVE:
                 yield (
-                    f"{entry.name}: shard {replica.shard_id} is {replica.state} at peer"
-                    f" {replica.peer_id}; {_DOCTOR}"
+                    f"{entry.name}: shard {replica.shard_id} is {replica.state} at"
+                    f" {layout.named(replica.peer_id)}; {_DOCTOR}"
                 )
             elif replica.peer_id not in known:
                 yield (

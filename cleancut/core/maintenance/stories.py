@@ -6,7 +6,7 @@ store that was the reason of the failure gets it later; but not for ever.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -22,6 +22,8 @@ IN_ETCD_S = 48 * 3600.0
 """How long an ended operation stays in etcd."""
 UNRECORDED_S = 30 * 86400.0
 """How long one stays whose story no store has taken."""
+AGENTS = "agents"
+"""The fact of a story that names agents by peers."""
 GOOD = "good"
 """The outcome of work that found nothing wrong; another one says what it found."""
 SCHEDULE_VARIABLE = "CLEANCUT_SCHEDULE"
@@ -44,9 +46,11 @@ def unrecorded(operations: Iterable[Operation]) -> list[Operation]:
     return sorted(found, key=lambda one: (one.ended_at, one.id))[:AT_ONCE]
 
 
-def story_of(operation: Operation, document: Any = None) -> Story:
-    """The story of an ended operation: the same whichever leader stores it. `document`: what its
-    record names as `detail`."""
+def story_of(
+    operation: Operation, document: Any = None, agents: Mapping[int, str] | None = None
+) -> Story:
+    """The story of an ended operation. `document`: what its record names as `detail`. `agents`: by
+    peer, for one of which the document names peers by their ids alone."""
     return Story(
         kind=StoryKind(operation.kind.value),
         id=operation.id,
@@ -56,6 +60,7 @@ def story_of(operation: Operation, document: Any = None) -> Story:
         asked_by=operation.asked_by,
         operation=replace(operation, nonce="", recorded=False),
         document=document,
+        facts={AGENTS: {str(peer): name for peer, name in agents.items()}} if agents else {},
     )
 
 

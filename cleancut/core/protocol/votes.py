@@ -136,8 +136,8 @@ def drained(collections: Sequence[str], undrained: Sequence[int]) -> dict[str, b
 def not_point_in_time(members: Members, votes: Votes, was_drained: Mapping[str, bool]) -> Failure:
     """The failure that names the shards in doubt, with the reasons."""
     doubts = [
-        f"{task.collection}/{task.shard_id} on peer {task.peer_id}: {why}"
-        for task, first, second in _readings(members, votes)
+        f"{task.collection}/{task.shard_id} on {name} (peer {task.peer_id}): {why}"
+        for name, task, first, second in _readings(members, votes)
         if (why := doubt(first, second, drained=was_drained[task.collection]))
     ]
     shown = "; ".join(doubts[:_SHOWN]) + (
@@ -179,17 +179,19 @@ def consistency(members: Members, votes: Votes, was_drained: Mapping[str, bool])
     """The consistency that the backup will have, from the votes of CUT and SEAL."""
     quiet = [
         is_quiet(first, second, drained=was_drained[task.collection])
-        for task, first, second in _readings(members, votes)
+        for _, task, first, second in _readings(members, votes)
     ]
     return consistency_of(quiet)
 
 
-def _readings(members: Members, votes: Votes) -> Iterator[tuple[ShardTask, Reading, Reading]]:
-    """Each shard with both readings, from the votes of CUT and SEAL."""
+def _readings(
+    members: Members, votes: Votes
+) -> Iterator[tuple[AgentName, ShardTask, Reading, Reading]]:
+    """Each shard with its agent and both readings, from the votes of CUT and SEAL."""
     for name, member in sorted(members.items()):
         cut, seal = votes[Phase.CUT.value, name], votes[Phase.SEAL.value, name]
         for index, task in enumerate(member.tasks):
-            yield task, _reading(index, cut), _reading(index, seal)
+            yield name, task, _reading(index, cut), _reading(index, seal)
 
 
 def fence_seen(ctl: Ctl, members: Members, votes: Votes) -> tuple[FenceSeen, ...]:

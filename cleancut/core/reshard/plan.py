@@ -188,6 +188,7 @@ class _Places:
         self._mine = mine
         self._next = max((one.shard_id for one in entry.replicas), default=-1) + 1
         self._peers: dict[PeerId, LayoutPeer] = {peer.peer_id: peer for peer in layout.peers}
+        self._named = layout.named
         self._copies = min(max(1, entry.factor), max(1, len(self._peers)))
         self._held = Counter(one.peer_id for one in entry.replicas)
         self._holders: dict[ShardId, tuple[PeerId, ...]] = {
@@ -212,8 +213,8 @@ class _Places:
             free = self._peers[peer_id].free_bytes if peer_id in self._peers else None
             if free is not None and free < grown:
                 yield (
-                    f"peer {peer_id} gets {_size(grown)} and has {_size(free)} free: add space, or"
-                    " reshard to a number that is nearer"
+                    f"{self._named(peer_id)} gets {_size(grown)} and has {_size(free)} free: add"
+                    " space, or reshard to a number that is nearer"
                 )
 
     def _up(self) -> ReshardStep:

@@ -40,7 +40,7 @@ def blockers(manifest: Manifest, target: Target) -> Iterator[str]:
                 f" `cleancut cluster forget-peer {peer.peer_id}`"
             )
         elif reason := _version_refusal(manifest.source.qdrant_version, peer.qdrant_version):
-            yield f"peer {peer.peer_id} runs Qdrant {peer.qdrant_version}: {reason}"
+            yield f"{target.named(peer.peer_id)} runs Qdrant {peer.qdrant_version}: {reason}"
 
 
 def quota_blockers(request: RestoreRequest, manifest: Manifest, target: Target) -> Iterator[str]:

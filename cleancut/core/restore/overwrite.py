@@ -197,7 +197,8 @@ def _doubts(members: Members, votes: Votes) -> Iterator[str]:
         numbers = vote.numbers if len(vote.numbers) == len(member.old) else [None] * len(member.old)
         for task, number in zip(member.old, numbers, strict=True):
             if doubt := _doubt(task, number, vote.incarnation):
-                yield f"shard {task.shard_id} of {task.collection!r} at peer {task.peer_id} {doubt}"
+                at = f"{name} (peer {task.peer_id})"
+                yield f"shard {task.shard_id} of {task.collection!r} at {at} {doubt}"
 
 
 def _doubt(task: ShardTask, number: int | None, incarnation: str) -> str:

@@ -28,7 +28,7 @@ def repair_of(
     live = next((one for one in target.live if one.name == entry.name), None)
     if live is None:
         return ShardRepair(reason=_not_live(entry.name, target))
-    reason = _not_lost(entry, request, live) or _other_config(entry, live)
+    reason = _not_lost(entry, request, live, target) or _other_config(entry, live)
     if reason:
         return ShardRepair(reason=reason)
     peer, reason = _place(request, live, target)
@@ -43,14 +43,17 @@ def _not_live(name: str, target: Target) -> str:
     return f"{there}, so there is nothing to repair; restore it whole"
 
 
-def _not_lost(entry: CollectionEntry, request: RestoreRequest, live: LiveCollection) -> str:
+def _not_lost(
+    entry: CollectionEntry, request: RestoreRequest, live: LiveCollection, target: Target
+) -> str:
     for shard in request.only_shards:
         if shard not in entry.shard_ids:
             return f"the backup holds no shard {shard} of it, only {list(entry.shard_ids)}"
         for replica in live.replicas:
             if replica.shard_id == shard:
+                at = target.named(replica.peer_id)
                 return (
-                    f"shard {shard} has a replica on peer {replica.peer_id}: nothing to repair; a"
+                    f"shard {shard} has a replica on {at}: nothing to repair; a"
                     " peer that is gone for good is removed with"
                     f" `cleancut cluster forget-peer {replica.peer_id}`"
                 )
@@ -73,7 +76,8 @@ def _place(
 ) -> tuple[PeerId | None, str]:
     agents = {peer.peer_id: peer.agent for peer in target.peers}
     if request.peer is not None and request.peer not in agents:
-        return None, f"the cluster has no peer {request.peer}, only {sorted(agents)}"
+        known = ", ".join(target.named(peer) for peer in sorted(agents))
+        return None, f"the cluster has no peer {request.peer}, only {known}"
     if request.peer is not None and agents[request.peer] is None:
         return None, f"peer {request.peer} has no connected agent; start one"
     holds = Counter(replica.peer_id for replica in live.replicas)

@@ -62,8 +62,9 @@ def space_warnings(shares: Sequence[Share], target: Target) -> Iterator[str]:
         need = bound_at(peer.peer_id, shares, target).size_bytes
         if peer.free_bytes is not None and peer.free_bytes < need:
             yield (
-                f"peer {peer.peer_id} may get up to {_gb(need)}, and {_gb(peer.free_bytes)} are"
-                " free there: make room first, unless the shards are spread well"
+                f"{target.named(peer.peer_id)} may get up to {_gb(need)}, and"
+                f" {_gb(peer.free_bytes)} are free there: make room first, unless the shards are"
+                " spread well"
             )
 
 
@@ -84,7 +85,8 @@ def space_blockers(shares: Sequence[Share], target: Target) -> Iterator[str]:
         there = [_most_free(peer) for peer in target.peers if peer.peer_id == share.at]
         for size in there:
             if size is not None and sum(share.sizes) > size:
-                yield f"{_gb(sum(share.sizes))} are needed and {_gb(size)} free on peer {share.at}"
+                at = target.named(share.at)
+                yield f"{_gb(sum(share.sizes))} are needed and {_gb(size)} free on {at}"
 
 
 def _most_free(peer: TargetPeer) -> int | None:

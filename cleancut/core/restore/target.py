@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cleancut.core.cluster.peer_names import peer_and_id
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import AgentName, PeerId, ShardId
 
@@ -57,3 +58,8 @@ class Target(Record, frozen=True):
     aliases: tuple[tuple[str, str], ...] = ()
     live: tuple[LiveCollection, ...] = ()
     rate: float | None = None
+
+    def named(self, peer: PeerId) -> str:
+        """The peer by its agent and its id, for people."""
+        agents = {one.peer_id: one.agent for one in self.peers if one.agent is not None}
+        return peer_and_id(peer, agents)

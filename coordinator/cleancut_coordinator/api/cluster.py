@@ -116,7 +116,7 @@ class ClusterService:
         losses = losses_of(facts, peer)
         if losses and not force:
             raise Refused(
-                f"replicas are on peer {peer}: {'; '.join(_told(loss) for loss in losses)}",
+                f"replicas are on {facts.named(peer)}: {'; '.join(_told(loss) for loss in losses)}",
                 "start it again if that is possible; `--force` gives up what is on it",
             )
         ctl = await read_ctl(self._context)
@@ -125,7 +125,12 @@ class ClusterService:
                 f"{ctl.kind} {ctl.operation} is under way ({ctl.phase})",
                 "wait for its end, or cancel it",
             )
-        shown = ForgottenPeer(peer_id=peer, uri=facts.addresses.get(peer, ""), losses=tuple(losses))
+        shown = ForgottenPeer(
+            peer_id=peer,
+            uri=facts.addresses.get(peer, ""),
+            losses=tuple(losses),
+            named=facts.named(peer),
+        )
         if not confirmed:
             return shown
         await self._remove(facts, peer, force=force)
@@ -155,7 +160,7 @@ class ClusterService:
         while any(await run_all([partial(_lists, one, peer) for one in members], _AT_ONCE)):
             if clock.monotonic_s() >= deadline_s:
                 raise failure or TimedOut(
-                    f"not every peer has forgotten {peer}",
+                    f"not every peer has forgotten {facts.named(peer)}",
                     "more than half of the peers must answer: look at `cleancut doctor`",
                 )
             await clock.sleep(_POLL_S)
@@ -215,12 +220,11 @@ async def _lists(qdrant: Qdrant, peer: PeerId) -> bool:
 def check_gone(facts: Facts, peer: PeerId) -> None:
     """Raises: NotFound, if the cluster does not list the peer; Refused, while it lives."""
     if peer not in facts.members:
-        known = ", ".join(str(one) for one in facts.members) or "none"
+        known = ", ".join(facts.named(one) for one in facts.members) or "none"
         raise NotFound(f"there is no peer {peer}", f"the cluster's peers are {known}")
-    agent = next((one.name for one in facts.agents if one.peer_id == peer), "")
     if peer in facts.heard:
         raise Refused(
-            f"peer {peer} lives: its Qdrant answers{f' agent {agent}' if agent else ''}",
+            f"{facts.named(peer)} lives: its Qdrant answers",
             "stop it first; shards of which it holds the only replica are lost with it",
         )
 
@@ -231,16 +235,17 @@ def check_silent(facts: Facts, peer: PeerId, typed: PeerId) -> None:
         return
     if typed:
         raise Refused(f"--confirm names peer {typed}, not {peer}", "name the same peer twice")
+    name = facts.named(peer)
     hint = f"look at it and start it; if its disk is gone for good, add --confirm {peer}"
     if peer in facts.accepting:
         at = facts.addresses[peer]
-        raise Refused(f"peer {peer} accepts connections at {at}: its process exists", hint)
+        raise Refused(f"{name} accepts connections at {at}: its process exists", hint)
     silence_s = silent_s(facts.seen, peer, facts.now_s)
     if not silence_s:
-        raise Refused(f"since when peer {peer} is silent is not known", hint)
+        raise Refused(f"since when {name} is silent is not known", hint)
     if silence_s < RECENT_S:
         raise Refused(
-            f"peer {peer} was heard {silence_s:.0f} s ago; --force alone waits for"
+            f"{name} was heard {silence_s:.0f} s ago; --force alone waits for"
             f" {RECENT_S / 60:.0f} min of silence",
             hint,
         )

@@ -15,16 +15,18 @@ from cleancut.core.primitives.errors import CleancutError, Corrupt, Fenced, Leas
 from cleancut.core.primitives.ids import FencingToken
 from cleancut.core.primitives.timestamps import format_time
 from cleancut.core.protocol.etcd_records import Operation
-from cleancut.core.protocol.states import State
+from cleancut.core.protocol.states import OperationKind, State
 from cleancut.repository.catalog import get_checked
 from cleancut.repository.history import list_stories, put_story
 from cleancut.rpc.authentication import caller_name
 from cleancut.runtime.log import Logger
+from cleancut_coordinator.api.peer_agents import read_peer_agents
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_operations
 from cleancut_coordinator.leader.state import LeaderState
 
 _EVERY_S = 10.0
+_BY_PEER = {OperationKind.REBALANCE, OperationKind.RESHARD}
 MAX_DOCUMENT_BYTES = 8 << 20
 """A larger document is left out of the story."""
 
@@ -55,7 +57,8 @@ class StoryKeeper:
     async def keep(self) -> None:
         """Stores what is still to be stored. Raises: what etcd and the store do."""
         for operation in unrecorded(await read_operations(self._context)):
-            story = story_of(operation, await self._document(operation))
+            named = await read_peer_agents(self._context) if operation.kind in _BY_PEER else {}
+            story = story_of(operation, await self._document(operation), named)
             await put_story(self._context.store, self._context.paths, story)
             await self._state.note_recorded(operation)
             self._log.info("story stored", operation=operation.id, state=operation.state)

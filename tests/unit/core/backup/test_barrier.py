@@ -316,7 +316,7 @@ def test_require_point_in_time(number: int, point_in_time: bool) -> None:
     failure = barrier.ctl.failure
     if not point_in_time:
         assert failure is not None
-        for word in ("2 shards are", "c/0 on peer 0: 1 other operation applied", "c/1 on peer 1"):
+        for word in ("2 shards are", "c/0 on a1 (peer 0): 1 other operation", "c/1 on a2 (peer 1)"):
             assert word in failure.message
 
 

@@ -32,7 +32,10 @@ def collection(
 
 def layout(peers: int, *collections: LayoutCollection) -> Layout:
     return Layout(
-        peers=tuple(LayoutPeer(peer_id=PeerId(1 + number)) for number in range(peers)),
+        peers=tuple(
+            LayoutPeer(peer_id=PeerId(1 + number), agent=f"qdrant-{number}")
+            for number in range(peers)
+        ),
         collections=collections,
     )
 
@@ -171,7 +174,7 @@ def test_the_digest_names_what_is_done_not_what_it_weighs() -> None:
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
-        (collection(replica(0, 1), replica(0, 2, "Dead")), "shard 0 is Dead at peer 2"),
+        (collection(replica(0, 1), replica(0, 2, "Dead")), "is Dead at qdrant-1 (peer 2)"),
         (collection(replica(0, 1), replica(2, 1)), "shard 1 has no replica left"),
         (collection(replica(0, 9)), "at peer 9, which is not in the cluster"),
         (
