@@ -1,6 +1,7 @@
 #!/bin/sh
 # Rehearses a restore after a total loss: the newest backup of FROM, into the cluster that
-# CLEANCUT_COORDINATOR leads to. Run it against a separate, empty cluster: it changes nothing of FROM.
+# CLEANCUT_COORDINATOR leads to. Run it against a separate, empty cluster: of FROM it leaves all as it
+# is, but for the record that its newest backup was checked.
 #   CLEANCUT_COORDINATOR=rehearsal:7400 sh rehearse.sh prod s3://backups/qdrant
 set -eu
 from=${1:?"usage: rehearse.sh CLUSTER STORE"} store=${2:?"usage: rehearse.sh CLUSTER STORE"}

@@ -5,7 +5,7 @@ What runs now and what ended long ago are shown by the same code; callers add wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from msgspec.structs import replace
 
@@ -39,9 +39,9 @@ from cleancut.core.protocol.requests import (
     SeedRequest,
     UndeleteRequest,
 )
-from cleancut.core.protocol.states import OperationKind
+from cleancut.core.protocol.states import OperationKind, State
 from cleancut.core.rebalance.phases import RebalanceDraft
-from cleancut.core.rebalance.plan import BalancePlan
+from cleancut.core.rebalance.plan import BalancePlan, Step
 from cleancut.core.reshard.phases import ReshardDraft
 from cleancut.core.reshard.plan import ReshardStep as PlannedStep
 from cleancut.core.restore.overwrite import kept_backup_of
@@ -210,15 +210,27 @@ def shard_of(shard: PlannedShard, at: ShardProgress | None = None) -> UndeleteSh
     )
 
 
-def with_moves(shown: Rebalance, draft: RebalanceDraft) -> Rebalance:
-    """`shown`, with what was planned and counted."""
+def with_moves(
+    shown: Rebalance, draft: RebalanceDraft, done: Collection[Step] | None = None
+) -> Rebalance:
+    """`shown`, with what was planned and counted. `done`: the steps that are, while they are made;
+    None: not known."""
     warnings = (*shown.warnings, *draft.plan.notes)
-    steps = moves_of(draft.plan, draft.shards)
+    if shown.state in {State.VERIFYING, State.DONE}:
+        done = draft.plan.steps
+    elif shown.state is not State.MOVING:
+        done = None
+    steps = moves_of(draft.plan, draft.shards, done)
     return replace(shown, steps=steps, peers=peers_of(draft.plan), warnings=warnings)
 
 
-def moves_of(plan: BalancePlan, shards: Sequence[RestoredShard] = ()) -> tuple[BalanceStep, ...]:
-    """The steps of a plan, with the points of `shards` that were counted."""
+def moves_of(
+    plan: BalancePlan,
+    shards: Sequence[RestoredShard] = (),
+    done: Collection[Step] | None = None,
+) -> tuple[BalanceStep, ...]:
+    """The steps of a plan, with the points of `shards` that were counted, and whether each is
+    `done`."""
     counts = {(s.collection, s.shard_id, int(s.peer_id)): s.count for s in shards}
     return tuple(
         to_value(
@@ -227,6 +239,7 @@ def moves_of(plan: BalancePlan, shards: Sequence[RestoredShard] = ()) -> tuple[B
             source_peer_id=step.source,
             target_peer_id=step.target,
             count=counts.get((step.collection, int(step.shard_id), int(step.target or 0))),
+            done=None if done is None else step in done,
         )
         for step in plan.steps
     )

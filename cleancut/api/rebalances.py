@@ -7,7 +7,8 @@ from cleancut.core.protocol.states import State
 
 
 class BalanceStep(ApiValue, frozen=True):
-    """`action`: replicate | move | drop. `count`: what the new replica's own agent counted."""
+    """`action`: replicate | move | drop. `count`: what the new replica's own agent counted.
+    `done`: None where it is not known."""
 
     action: str
     collection: str
@@ -19,6 +20,7 @@ class BalanceStep(ApiValue, frozen=True):
     count: int | None = None
     source_agent: str = ""
     target_agent: str = ""
+    done: bool | None = None
 
 
 class BalancedPeer(ApiValue, frozen=True):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from cleancut.api.backups import Backup
 from cleancut.api.operations import Operation
+from cleancut.api.rebalances import Rebalance
 from cleancut.api.reshards import Reshard
 from cleancut.api.restores import Restore
 from cleancut.api.values import AgentProgress
@@ -17,8 +18,8 @@ BEHIND = 0.2
 
 
 class Work(NamedTuple):
-    """`what` is done: bytes, or steps of a reshard. `total`: 0 while it is unknown, and never less
-    than `done`. `estimated`: the total is that of the backup before."""
+    """`what` is done: bytes, or steps of a rebalance or reshard. `total`: 0 while it is unknown,
+    and never less than `done`. `estimated`: the total is that of the backup before."""
 
     what: str
     done: int
@@ -35,6 +36,10 @@ def work_of(operation: Operation) -> Work | None:
     seen = [one for one in operation.progress if one.bytes_done or one.bytes_total]
     if isinstance(operation, Reshard) and operation.steps:
         return Work("steps", sum(one.done for one in operation.steps), len(operation.steps))
+    if isinstance(operation, Rebalance) and operation.state is State.MOVING and operation.steps:
+        known = [one.done for one in operation.steps if one.done is not None]
+        whole = len(known) == len(operation.steps)
+        return Work("steps", sum(known), len(known)) if whole else None
     if isinstance(operation, Backup) and operation.state is State.UPLOADING and seen:
         if all(one.bytes_to_store for one in seen):
             return _bounded("stored", [(one.bytes_stored, one.bytes_to_store) for one in seen])

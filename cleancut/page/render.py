@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from cleancut import __version__
 from cleancut.api.state_words import state_of, step_of, title_of, word_of
-from cleancut.api.work import of_agent
+from cleancut.api.work import of_agent, work_of
 from cleancut.core.primitives.timestamps import format_second
 from cleancut.core.primitives.visible import visible
 from cleancut.page import words
@@ -65,6 +65,7 @@ def environment() -> Environment:
         "attempt": attempt_svg,
         "barrier": barrier,
         "phases": phases,
+        "work": work_of,
         "work_of_agent": of_agent,
     }
     made.globals |= {

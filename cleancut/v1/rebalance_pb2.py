@@ -26,49 +26,49 @@ from cleancut.v1 import common_pb2 as cleancut_dot_v1_dot_common__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63leancut/v1/rebalance.proto\x12\x0b\x63leancut.v1\x1a\x18\x63leancut/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf7\x01\n\x0b\x42\x61lanceStep\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\t\x12\x12\n\ncollection\x18\x02 \x01(\t\x12\x10\n\x08shard_id\x18\x03 \x01(\r\x12\x16\n\x0esource_peer_id\x18\x04 \x01(\x04\x12\x1b\n\x0etarget_peer_id\x18\x05 \x01(\x04H\x00\x88\x01\x01\x12\x12\n\nsize_bytes\x18\x06 \x01(\x04\x12\x0c\n\x04wave\x18\x07 \x01(\r\x12\x12\n\x05\x63ount\x18\x08 \x01(\x04H\x01\x88\x01\x01\x12\x14\n\x0csource_agent\x18\t \x01(\t\x12\x14\n\x0ctarget_agent\x18\n \x01(\tB\x11\n\x0f_target_peer_idB\x08\n\x06_count\"\x86\x01\n\x0c\x42\x61lancedPeer\x12\x0f\n\x07peer_id\x18\x01 \x01(\x04\x12\x15\n\rshards_before\x18\x02 \x01(\r\x12\x14\n\x0cshards_after\x18\x03 \x01(\r\x12\x14\n\x0c\x62ytes_before\x18\x04 \x01(\x04\x12\x13\n\x0b\x62ytes_after\x18\x05 \x01(\x04\x12\r\n\x05\x61gent\x18\x06 \x01(\t\"\xa7\x01\n\rRebalancePlan\x12\'\n\x05steps\x18\x01 \x03(\x0b\x32\x18.cleancut.v1.BalanceStep\x12(\n\x05peers\x18\x02 \x03(\x0b\x32\x19.cleancut.v1.BalancedPeer\x12\r\n\x05notes\x18\x03 \x03(\t\x12\x10\n\x08\x62lockers\x18\x04 \x03(\t\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x12\n\nsize_bytes\x18\x06 \x01(\x04\"\x9e\x03\n\tRebalance\x12\n\n\x02id\x18\x01 \x01(\t\x12*\n\x05state\x18\x02 \x01(\x0e\x32\x1b.cleancut.v1.RebalanceState\x12.\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x66ter\x18\x05 \x01(\t\x12\'\n\x05steps\x18\x06 \x03(\x0b\x32\x18.cleancut.v1.BalanceStep\x12(\n\x05peers\x18\x07 \x03(\x0b\x32\x19.cleancut.v1.BalancedPeer\x12*\n\x05\x65rror\x18\x08 \x01(\x0b\x32\x1b.cleancut.v1.OperationError\x12,\n\x08progress\x18\t \x03(\x0b\x32\x1a.cleancut.v1.AgentProgress\x12\x10\n\x08warnings\x18\n \x03(\t\x12-\n\x0f\x61ttempt_history\x18\x0b \x03(\x0b\x32\x14.cleancut.v1.Attempt\"T\n\x10RebalanceOptions\x12\x11\n\tmax_moves\x18\x01 \x01(\r\x12\x17\n\x0f\x62\x61ndwidth_aware\x18\x02 \x01(\x08\x12\x14\n\x0c\x64rop_surplus\x18\x03 \x01(\x08\"F\n\x14PlanRebalanceRequest\x12.\n\x07options\x18\x01 \x01(\x0b\x32\x1d.cleancut.v1.RebalanceOptions\"A\n\x15PlanRebalanceResponse\x12(\n\x04plan\x18\x01 \x01(\x0b\x32\x1a.cleancut.v1.RebalancePlan\"\x83\x01\n\x15StartRebalanceRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12.\n\x07options\x18\x02 \x01(\x0b\x32\x1d.cleancut.v1.RebalanceOptions\x12\x11\n\tconfirmed\x18\x03 \x01(\x08\x12\x13\n\x0bplan_digest\x18\x04 \x01(\t\"C\n\x16StartRebalanceResponse\x12)\n\trebalance\x18\x01 \x01(\x0b\x32\x16.cleancut.v1.Rebalance\"!\n\x13GetRebalanceRequest\x12\n\n\x02id\x18\x01 \x01(\t\"A\n\x14GetRebalanceResponse\x12)\n\trebalance\x18\x01 \x01(\x0b\x32\x16.cleancut.v1.Rebalance\">\n\x15ListRebalancesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"]\n\x16ListRebalancesResponse\x12*\n\nrebalances\x18\x01 \x03(\x0b\x32\x16.cleancut.v1.Rebalance\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x15WatchRebalanceRequest\x12\n\n\x02id\x18\x01 \x01(\t\"C\n\x16WatchRebalanceResponse\x12)\n\trebalance\x18\x01 \x01(\x0b\x32\x16.cleancut.v1.Rebalance\"$\n\x16\x43\x61ncelRebalanceRequest\x12\n\n\x02id\x18\x01 \x01(\t\"D\n\x17\x43\x61ncelRebalanceResponse\x12)\n\trebalance\x18\x01 \x01(\x0b\x32\x16.cleancut.v1.Rebalance*\xa5\x02\n\x0eRebalanceState\x12\x1f\n\x1bREBALANCE_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17REBALANCE_STATE_PENDING\x10\x01\x12\x1d\n\x19REBALANCE_STATE_PREPARING\x10\x02\x12\x1a\n\x16REBALANCE_STATE_MOVING\x10\x03\x12\x1d\n\x19REBALANCE_STATE_VERIFYING\x10\x04\x12\x18\n\x14REBALANCE_STATE_DONE\x10\x05\x12 \n\x1cREBALANCE_STATE_ROLLING_BACK\x10\x06\x12\x1b\n\x17REBALANCE_STATE_ABORTED\x10\x07\x12\"\n\x1eREBALANCE_STATE_NEEDS_OPERATOR\x10\x08\x32\xb0\x04\n\x10RebalanceService\x12V\n\rPlanRebalance\x12!.cleancut.v1.PlanRebalanceRequest\x1a\".cleancut.v1.PlanRebalanceResponse\x12Y\n\x0eStartRebalance\x12\".cleancut.v1.StartRebalanceRequest\x1a#.cleancut.v1.StartRebalanceResponse\x12S\n\x0cGetRebalance\x12 .cleancut.v1.GetRebalanceRequest\x1a!.cleancut.v1.GetRebalanceResponse\x12Y\n\x0eListRebalances\x12\".cleancut.v1.ListRebalancesRequest\x1a#.cleancut.v1.ListRebalancesResponse\x12[\n\x0eWatchRebalance\x12\".cleancut.v1.WatchRebalanceRequest\x1a#.cleancut.v1.WatchRebalanceResponse0\x01\x12\\\n\x0f\x43\x61ncelRebalance\x12#.cleancut.v1.CancelRebalanceRequest\x1a$.cleancut.v1.CancelRebalanceResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63leancut/v1/rebalance.proto\x12\x0b\x63leancut.v1\x1a\x18\x63leancut/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x93\x02\n\x0b\x42\x61lanceStep\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\t\x12\x12\n\ncollection\x18\x02 \x01(\t\x12\x10\n\x08shard_id\x18\x03 \x01(\r\x12\x16\n\x0esource_peer_id\x18\x04 \x01(\x04\x12\x1b\n\x0etarget_peer_id\x18\x05 \x01(\x04H\x00\x88\x01\x01\x12\x12\n\nsize_bytes\x18\x06 \x01(\x04\x12\x0c\n\x04wave\x18\x07 \x01(\r\x12\x12\n\x05\x63ount\x18\x08 \x01(\x04H\x01\x88\x01\x01\x12\x14\n\x0csource_agent\x18\t \x01(\t\x12\x14\n\x0ctarget_agent\x18\n \x01(\t\x12\x11\n\x04\x64one\x18\x0b \x01(\x08H\x02\x88\x01\x01\x42\x11\n\x0f_target_peer_idB\x08\n\x06_countB\x07\n\x05_done\"\x86\x01\n\x0c\x42\x61lancedPeer\x12\x0f\n\x07peer_id\x18\x01 \x01(\x04\x12\x15\n\rshards_before\x18\x02 \x01(\r\x12\x14\n\x0cshards_after\x18\x03 \x01(\r\x12\x14\n\x0c\x62ytes_before\x18\x04 \x01(\x04\x12\x13\n\x0b\x62ytes_after\x18\x05 \x01(\x04\x12\r\n\x05\x61gent\x18\x06 \x01(\t\"\xa7\x01\n\rRebalancePlan\x12\'\n\x05steps\x18\x01 \x03(\x0b\x32\x18.cleancut.v1.BalanceStep\x12(\n\x05peers\x18\x02 \x03(\x0b\x32\x19.cleancut.v1.BalancedPeer\x12\r\n\x05notes\x18\x03 \x03(\t\x12\x10\n\x08\x62lockers\x18\x04 \x03(\t\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x12\n\nsize_bytes\x18\x06 \x01(\x04\"\x9e\x03\n\tRebalance\x12\n\n\x02id\x18\x01 \x01(\t\x12*\n\x05state\x18\x02 \x01(\x0e\x32\x1b.cleancut.v1.RebalanceState\x12.\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x66ter\x18\x05 \x01(\t\x12\'\n\x05steps\x18\x06 \x03(\x0b\x32\x18.cleancut.v1.BalanceStep\x12(\n\x05peers\x18\x07 \x03(\x0b\x32\x19.cleancut.v1.BalancedPeer\x12*\n\x05\x65rror\x18\x08 \x01(\x0b\x32\x1b.cleancut.v1.OperationError\x12,\n\x08progress\x18\t \x03(\x0b\x32\x1a.cleancut.v1.AgentProgress\x12\x10\n\x08warnings\x18\n \x03(\t\x12-\n\x0f\x61ttempt_history\x18\x0b \x03(\x0b\x32\x14.cleancut.v1.Attempt\"T\n\x10RebalanceOptions\x12\x11\n\tmax_moves\x18\x01 \x01(\r\x12\x17\n\x0f\x62\x61ndwidth_aware\x18\x02 \x01(\x08\x12\x14\n\x0c\x64rop_surplus\x18\x03 \x01(\x08\"F\n\x14PlanRebalanceRequest\x12.\n\x07options\x18\x01 \x01(\x0b\x32\x1d.cleancut.v1.RebalanceOptions\"A\n\x15PlanRebalanceResponse\x12(\n\x04plan\x18\x01 \x01(\x0b\x32\x1a.cleancut.v1.RebalancePlan\"\x83\x01\n\x15StartRebalanceRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12.\n\x07options\x18\x02 \x01(\x0b\x32\x1d.cleancut.v1.RebalanceOptions\x12\x11\n\tconfirmed\x18\x03 \x01(\x08\x12\x13\n\x0bplan_digest\x18\x04 \x01(\t\"C\n\x16StartRebalanceResponse\x12)\n\trebalance\x18\x01 \x01(\x0b\x32\x16.cleancut.v1.Rebalance\"!\n\x13GetRebalanceRequest\x12\n\n\x02id\x18\x01 \x01(\t\"A\n\x14GetRebalanceResponse\x12)\n\trebalance\x18\x01 \x01(\x0b\x32\x16.cleancut.v1.Rebalance\">\n\x15ListRebalancesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"]\n\x16ListRebalancesResponse\x12*\n\nrebalances\x18\x01 \x03(\x0b\x32\x16.cleancut.v1.Rebalance\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x15WatchRebalanceRequest\x12\n\n\x02id\x18\x01 \x01(\t\"C\n\x16WatchRebalanceResponse\x12)\n\trebalance\x18\x01 \x01(\x0b\x32\x16.cleancut.v1.Rebalance\"$\n\x16\x43\x61ncelRebalanceRequest\x12\n\n\x02id\x18\x01 \x01(\t\"D\n\x17\x43\x61ncelRebalanceResponse\x12)\n\trebalance\x18\x01 \x01(\x0b\x32\x16.cleancut.v1.Rebalance*\xa5\x02\n\x0eRebalanceState\x12\x1f\n\x1bREBALANCE_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17REBALANCE_STATE_PENDING\x10\x01\x12\x1d\n\x19REBALANCE_STATE_PREPARING\x10\x02\x12\x1a\n\x16REBALANCE_STATE_MOVING\x10\x03\x12\x1d\n\x19REBALANCE_STATE_VERIFYING\x10\x04\x12\x18\n\x14REBALANCE_STATE_DONE\x10\x05\x12 \n\x1cREBALANCE_STATE_ROLLING_BACK\x10\x06\x12\x1b\n\x17REBALANCE_STATE_ABORTED\x10\x07\x12\"\n\x1eREBALANCE_STATE_NEEDS_OPERATOR\x10\x08\x32\xb0\x04\n\x10RebalanceService\x12V\n\rPlanRebalance\x12!.cleancut.v1.PlanRebalanceRequest\x1a\".cleancut.v1.PlanRebalanceResponse\x12Y\n\x0eStartRebalance\x12\".cleancut.v1.StartRebalanceRequest\x1a#.cleancut.v1.StartRebalanceResponse\x12S\n\x0cGetRebalance\x12 .cleancut.v1.GetRebalanceRequest\x1a!.cleancut.v1.GetRebalanceResponse\x12Y\n\x0eListRebalances\x12\".cleancut.v1.ListRebalancesRequest\x1a#.cleancut.v1.ListRebalancesResponse\x12[\n\x0eWatchRebalance\x12\".cleancut.v1.WatchRebalanceRequest\x1a#.cleancut.v1.WatchRebalanceResponse0\x01\x12\\\n\x0f\x43\x61ncelRebalance\x12#.cleancut.v1.CancelRebalanceRequest\x1a$.cleancut.v1.CancelRebalanceResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cleancut.v1.rebalance_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REBALANCESTATE']._serialized_start=1981
-  _globals['_REBALANCESTATE']._serialized_end=2274
+  _globals['_REBALANCESTATE']._serialized_start=2009
+  _globals['_REBALANCESTATE']._serialized_end=2302
   _globals['_BALANCESTEP']._serialized_start=104
-  _globals['_BALANCESTEP']._serialized_end=351
-  _globals['_BALANCEDPEER']._serialized_start=354
-  _globals['_BALANCEDPEER']._serialized_end=488
-  _globals['_REBALANCEPLAN']._serialized_start=491
-  _globals['_REBALANCEPLAN']._serialized_end=658
-  _globals['_REBALANCE']._serialized_start=661
-  _globals['_REBALANCE']._serialized_end=1075
-  _globals['_REBALANCEOPTIONS']._serialized_start=1077
-  _globals['_REBALANCEOPTIONS']._serialized_end=1161
-  _globals['_PLANREBALANCEREQUEST']._serialized_start=1163
-  _globals['_PLANREBALANCEREQUEST']._serialized_end=1233
-  _globals['_PLANREBALANCERESPONSE']._serialized_start=1235
-  _globals['_PLANREBALANCERESPONSE']._serialized_end=1300
-  _globals['_STARTREBALANCEREQUEST']._serialized_start=1303
-  _globals['_STARTREBALANCEREQUEST']._serialized_end=1434
-  _globals['_STARTREBALANCERESPONSE']._serialized_start=1436
-  _globals['_STARTREBALANCERESPONSE']._serialized_end=1503
-  _globals['_GETREBALANCEREQUEST']._serialized_start=1505
-  _globals['_GETREBALANCEREQUEST']._serialized_end=1538
-  _globals['_GETREBALANCERESPONSE']._serialized_start=1540
-  _globals['_GETREBALANCERESPONSE']._serialized_end=1605
-  _globals['_LISTREBALANCESREQUEST']._serialized_start=1607
-  _globals['_LISTREBALANCESREQUEST']._serialized_end=1669
-  _globals['_LISTREBALANCESRESPONSE']._serialized_start=1671
-  _globals['_LISTREBALANCESRESPONSE']._serialized_end=1764
-  _globals['_WATCHREBALANCEREQUEST']._serialized_start=1766
-  _globals['_WATCHREBALANCEREQUEST']._serialized_end=1801
-  _globals['_WATCHREBALANCERESPONSE']._serialized_start=1803
-  _globals['_WATCHREBALANCERESPONSE']._serialized_end=1870
-  _globals['_CANCELREBALANCEREQUEST']._serialized_start=1872
-  _globals['_CANCELREBALANCEREQUEST']._serialized_end=1908
-  _globals['_CANCELREBALANCERESPONSE']._serialized_start=1910
-  _globals['_CANCELREBALANCERESPONSE']._serialized_end=1978
-  _globals['_REBALANCESERVICE']._serialized_start=2277
-  _globals['_REBALANCESERVICE']._serialized_end=2837
+  _globals['_BALANCESTEP']._serialized_end=379
+  _globals['_BALANCEDPEER']._serialized_start=382
+  _globals['_BALANCEDPEER']._serialized_end=516
+  _globals['_REBALANCEPLAN']._serialized_start=519
+  _globals['_REBALANCEPLAN']._serialized_end=686
+  _globals['_REBALANCE']._serialized_start=689
+  _globals['_REBALANCE']._serialized_end=1103
+  _globals['_REBALANCEOPTIONS']._serialized_start=1105
+  _globals['_REBALANCEOPTIONS']._serialized_end=1189
+  _globals['_PLANREBALANCEREQUEST']._serialized_start=1191
+  _globals['_PLANREBALANCEREQUEST']._serialized_end=1261
+  _globals['_PLANREBALANCERESPONSE']._serialized_start=1263
+  _globals['_PLANREBALANCERESPONSE']._serialized_end=1328
+  _globals['_STARTREBALANCEREQUEST']._serialized_start=1331
+  _globals['_STARTREBALANCEREQUEST']._serialized_end=1462
+  _globals['_STARTREBALANCERESPONSE']._serialized_start=1464
+  _globals['_STARTREBALANCERESPONSE']._serialized_end=1531
+  _globals['_GETREBALANCEREQUEST']._serialized_start=1533
+  _globals['_GETREBALANCEREQUEST']._serialized_end=1566
+  _globals['_GETREBALANCERESPONSE']._serialized_start=1568
+  _globals['_GETREBALANCERESPONSE']._serialized_end=1633
+  _globals['_LISTREBALANCESREQUEST']._serialized_start=1635
+  _globals['_LISTREBALANCESREQUEST']._serialized_end=1697
+  _globals['_LISTREBALANCESRESPONSE']._serialized_start=1699
+  _globals['_LISTREBALANCESRESPONSE']._serialized_end=1792
+  _globals['_WATCHREBALANCEREQUEST']._serialized_start=1794
+  _globals['_WATCHREBALANCEREQUEST']._serialized_end=1829
+  _globals['_WATCHREBALANCERESPONSE']._serialized_start=1831
+  _globals['_WATCHREBALANCERESPONSE']._serialized_end=1898
+  _globals['_CANCELREBALANCEREQUEST']._serialized_start=1900
+  _globals['_CANCELREBALANCEREQUEST']._serialized_end=1936
+  _globals['_CANCELREBALANCERESPONSE']._serialized_start=1938
+  _globals['_CANCELREBALANCERESPONSE']._serialized_end=2006
+  _globals['_REBALANCESERVICE']._serialized_start=2305
+  _globals['_REBALANCESERVICE']._serialized_end=2865
 # @@protoc_insertion_point(module_scope)

@@ -33,7 +33,7 @@ REBALANCE_STATE_ABORTED: RebalanceState
 REBALANCE_STATE_NEEDS_OPERATOR: RebalanceState
 
 class BalanceStep(_message.Message):
-    __slots__ = ("action", "collection", "shard_id", "source_peer_id", "target_peer_id", "size_bytes", "wave", "count", "source_agent", "target_agent")
+    __slots__ = ("action", "collection", "shard_id", "source_peer_id", "target_peer_id", "size_bytes", "wave", "count", "source_agent", "target_agent", "done")
     ACTION_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     SHARD_ID_FIELD_NUMBER: _ClassVar[int]
@@ -44,6 +44,7 @@ class BalanceStep(_message.Message):
     COUNT_FIELD_NUMBER: _ClassVar[int]
     SOURCE_AGENT_FIELD_NUMBER: _ClassVar[int]
     TARGET_AGENT_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
     action: str
     collection: str
     shard_id: int
@@ -54,7 +55,8 @@ class BalanceStep(_message.Message):
     count: int
     source_agent: str
     target_agent: str
-    def __init__(self, action: _Optional[str] = ..., collection: _Optional[str] = ..., shard_id: _Optional[int] = ..., source_peer_id: _Optional[int] = ..., target_peer_id: _Optional[int] = ..., size_bytes: _Optional[int] = ..., wave: _Optional[int] = ..., count: _Optional[int] = ..., source_agent: _Optional[str] = ..., target_agent: _Optional[str] = ...) -> None: ...
+    done: bool
+    def __init__(self, action: _Optional[str] = ..., collection: _Optional[str] = ..., shard_id: _Optional[int] = ..., source_peer_id: _Optional[int] = ..., target_peer_id: _Optional[int] = ..., size_bytes: _Optional[int] = ..., wave: _Optional[int] = ..., count: _Optional[int] = ..., source_agent: _Optional[str] = ..., target_agent: _Optional[str] = ..., done: _Optional[bool] = ...) -> None: ...
 
 class BalancedPeer(_message.Message):
     __slots__ = ("peer_id", "shards_before", "shards_after", "bytes_before", "bytes_after", "agent")

@@ -68,7 +68,7 @@ def rebalance_list(values: Sequence[Rebalance]) -> RenderableType:
 
 def _steps(steps: Sequence[BalanceStep]) -> RenderableType:
     return grid(
-        ("STEP", "COLLECTION", "SHARD", "FROM", "TO", "SIZE", "POINTS"),
+        ("STEP", "COLLECTION", "SHARD", "FROM", "TO", "SIZE", "DONE", "POINTS"),
         (
             (
                 s.action,
@@ -77,6 +77,7 @@ def _steps(steps: Sequence[BalanceStep]) -> RenderableType:
                 s.source_agent or s.source_peer_id,
                 s.target_agent or s.target_peer_id,
                 size(s.size_bytes),
+                None if s.done is None else "yes" if s.done else "no",
                 s.count,
             )
             for s in steps

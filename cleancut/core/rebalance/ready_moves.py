@@ -83,6 +83,18 @@ def next_steps(steps: Sequence[Step], now: Now) -> list[tuple[Step, StepState]]:
     return [(step, how) for step, how in found if step.wave == wave]
 
 
+def done_steps(steps: Sequence[Step], now: Now) -> set[Step]:
+    """The steps that the cluster shows to be done."""
+    by_shard: dict[Shard, list[Step]] = {}
+    for step in steps:
+        by_shard.setdefault(step.shard, []).append(step)
+    done: set[Step] = set()
+    for shard, mine in by_shard.items():
+        left = _left(mine, now.get(shard))
+        done.update(mine if left is None else mine[: mine.index(left[0])])
+    return done
+
+
 def _left(steps: list[Step], now: ShardNow | None) -> tuple[Step, StepState] | None:
     following: Step | None = None
     for step in reversed(steps):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from msgspec.structs import replace
 
@@ -21,8 +22,9 @@ from cleancut.api.values import to_value
 from cleancut.core.primitives.errors import CleancutError, NotFound
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.requests import RebalanceRequest
-from cleancut.core.protocol.states import OperationKind
-from cleancut.core.rebalance.plan import check_balance
+from cleancut.core.protocol.states import OperationKind, State
+from cleancut.core.rebalance.plan import Step, check_balance
+from cleancut.core.rebalance.ready_moves import done_steps
 from cleancut_coordinator.api.history import find_any, list_all
 from cleancut_coordinator.api.peer_agents import read_peer_agents
 from cleancut_coordinator.api.progress import wait_over, watch, with_progress
@@ -30,6 +32,10 @@ from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leadership import Leadership
 from cleancut_coordinator.rebalance.effects import RebalanceEffects, check_agreed
+from cleancut_coordinator.rebalance.transfers import read_now
+
+_LOOK_S = 2.0
+"""So long a look at the places of shards may take."""
 
 
 class RebalanceService:
@@ -111,8 +117,17 @@ class RebalanceService:
                 shown = replace(shown, warnings=(*shown.warnings, unplanned))
             else:
                 agents = await read_peer_agents(self._context)
-                shown = with_agents(with_moves(shown, draft), agents)
+                done = await self._done(draft.plan.steps) if shown.state is State.MOVING else None
+                shown = with_agents(with_moves(shown, draft, done), agents)
         return await with_progress(self._context, shown, operation)
+
+    async def _done(self, steps: Sequence[Step]) -> set[Step] | None:
+        """Those that the cluster shows to be done; None, if it does not say in time."""
+        try:
+            async with asyncio.timeout(_LOOK_S):
+                return done_steps(steps, await read_now(self._context, steps))
+        except (CleancutError, TimeoutError):
+            return None
 
 
 def _request(options: RebalanceOptions, plan_digest: str) -> RebalanceRequest:

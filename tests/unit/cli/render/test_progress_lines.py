@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from rich.cells import cell_len
 
 from cleancut.api.backups import Backup
+from cleancut.api.rebalances import BalanceStep, Rebalance
 from cleancut.api.reshards import Reshard, ReshardStep
 from cleancut.api.restores import Restore
 from cleancut.api.values import AgentProgress, Attempt, OperationError, PhaseTime
@@ -105,6 +106,18 @@ def test_other_operations_count_what_they_have() -> None:
     assert work_of(pulled) == Work("pulled", 18 * MIB, 27 * MIB)
     steps = (ReshardStep(shards=2, shard_id=1, done=True), ReshardStep(shards=3, shard_id=2))
     assert work_of(Reshard(id="s-1", state=State.MOVING, steps=steps)) == Work("steps", 1, 2)
+
+
+def test_a_rebalance_counts_its_steps_while_they_are_known() -> None:
+    """Not while Qdrant does not say where shards are, nor in another state."""
+    one = BalanceStep(action="move", collection="docs", shard_id=0, source_peer_id=7, done=True)
+    moving = Rebalance(id="m-1", state=State.MOVING, steps=(one, replace(one, done=False)))
+    assert work_of(moving) == Work("steps", 1, 2)
+    assert work_of(replace(moving, steps=(one, replace(one, done=None)))) is None
+    assert work_of(replace(moving, state=State.VERIFYING)) is None
+    (_, line) = progress_lines(Seen(moving, "rebalance m-1: running (moving)"), 60, ascii_only=True)
+    assert line.startswith("moving     ###")
+    assert line.endswith(" 50 %  1 of 2 steps")
 
 
 def test_a_rate_is_of_what_was_seen_lately_and_of_one_kind_of_work() -> None:

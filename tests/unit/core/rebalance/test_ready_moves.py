@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from cleancut.core.cluster.view import ACTIVE
 from cleancut.core.primitives.ids import PeerId, ShardId
 from cleancut.core.rebalance.plan import Step
 from cleancut.core.rebalance.ready_moves import (
     ShardNow,
     StepState,
     TransferConcurrency,
+    done_steps,
     finished,
     next_steps,
     replicas_differ,
@@ -70,6 +72,23 @@ def test_a_step_is_over_once_a_later_one_of_its_shard_has_begun() -> None:
     under_way = ShardNow({B: ON, C: "Partial"}, (B, C))
     assert next_steps(steps, {shard: under_way}) == [(steps[1], StepState.RUNNING)]
     assert next_steps(steps, {shard: ShardNow({C: ON})}) == []
+
+
+def test_steps_that_the_cluster_shows_done_are_counted() -> None:
+    """Also of a shard that was deleted, and those before one that is under way."""
+    steps = [
+        step("replicate", A, B, shard=1),
+        step("drop", A, shard=1),
+        step("move", A, B, shard=2),
+        step("move", A, B, shard=3),
+        step("move", A, C, shard=4),
+    ]
+    now = {
+        ("docs", ShardId(1)): ShardNow({A: ACTIVE, B: ACTIVE}),
+        ("docs", ShardId(2)): ShardNow({A: ACTIVE}, (A, B)),
+        ("docs", ShardId(4)): ShardNow({C: ACTIVE}),
+    }
+    assert done_steps(steps, now) == {steps[0], steps[3], steps[4]}
 
 
 def test_waves_wait_for_each_other() -> None:
