@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import aiohttp
 import pytest
 
 from cleancut_devcluster.demo.data import Shape
+from cleancut_devcluster.launch.process import wait_logged
 from cleancut_devcluster.launch.qdrant import PeerProcess
+from cleancut_devcluster.launch.setup import NOT_SECURED, Secured
 from tests.e2e.conftest import Launch
 from tests.e2e.rebalance.moves import (
     calm,
@@ -26,9 +30,15 @@ pytestmark = pytest.mark.chaos
 SHAPE = Shape(points=4500, dims=64, shards=9)
 
 
-def begin(launch: Launch, coordinators: int) -> tuple[World, PeerProcess, Any]:
+WITH_PAGE = Secured(coordinator=("--ui", "127.0.0.1:0"))
+PAGE_S = 100.0
+
+
+def begin(
+    launch: Launch, coordinators: int, secured: Secured = NOT_SECURED
+) -> tuple[World, PeerProcess, Any]:
     """Nine shards on two peers, and a third one that is to get three."""
-    world = launch(peers=2, coordinators=coordinators)
+    world = launch(peers=2, coordinators=coordinators, secured=secured)
     world.shape = SHAPE
     world.fill()
     kept = world.answers()
@@ -39,18 +49,35 @@ def begin(launch: Launch, coordinators: int) -> tuple[World, PeerProcess, Any]:
 @pytest.mark.sample
 def test_the_next_leader_finishes(launch: Launch) -> None:
     """The leader is killed amid a transfer, with others to come; the same operation ends in DONE,
-    evenly."""
-    world, target, kept = begin(launch, coordinators=2)
+    evenly. Who watches the standby's page sees it through, on one stream."""
+    world, target, kept = begin(launch, coordinators=2, secured=WITH_PAGE)
     begun = start(world, "--no-wait", "--bandwidth-aware")
 
     async def body() -> Any:
         leader = await world.setup.leader()
+        (standby,) = (one for one in world.setup.coordinators if one is not leader)
+        page = await wait_logged(standby.child, "status page", "address")
         await catch(world, target)
-        await leader.child.kill()
-        assert (await show(world, begun["id"]))["state"] == "MOVING"
-        assert (await read_placement(world)).transfers
-        target.thaw()
-        await world.setup.wait_leader(other_than=leader.name)
+        async with (
+            aiohttp.ClientSession(f"http://{page}") as session,
+            session.get("/rebalances.live") as stream,
+            asyncio.timeout(PAGE_S),
+        ):
+            await stream.content.readany()  # it is open
+            await leader.child.kill()
+            assert (await show(world, begun["id"]))["state"] == "MOVING"
+            assert (await read_placement(world)).transfers
+            async with session.get("/rebalances.json") as shown:
+                (seen,) = (await shown.json())["rebalances"]
+            assert (seen["id"], seen["state"]) == (begun["id"], "MOVING")
+            target.thaw()
+            await world.setup.wait_leader(other_than=leader.name)
+            sent = b""
+            while b"b-ok" not in sent:
+                sent += await stream.content.readany()
+            async with session.get("/cluster.json") as shown:
+                told = (await shown.json())["cluster"]
+            assert told["leader"] == standby.name
         return await world.setup.cleancut("rebalance", "watch", begun["id"])
 
     done = world.run(body()).value("rebalance")

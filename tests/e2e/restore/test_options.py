@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +22,8 @@ from tests.e2e.world import World, refused
 KEYED = "tenants"
 KEYS: dict[str | int, tuple[int, ...]] = {"acme": (1,), "pair": (3, 4), 7: (5,), "7": (6, 7)}
 EACH = 120
+REHEARSE = Path(__file__).parents[3] / "deploy" / "rehearse.sh"
+REHEARSE_S = 120.0
 
 
 def connect(world: World) -> AbstractAsyncContextManager[AsyncQdrantClient]:
@@ -108,7 +115,8 @@ def test_custom_shard_keys(launch: Launch) -> None:
 
 
 def test_another_clusters_group_needs_nothing_but_the_store(launch: Launch) -> None:
-    """Another name, another etcd that knows nothing: one collection of it, by its id or epoch."""
+    """Another name, another etcd that knows nothing: one collection of it by its id, and all of it
+    by the script with which a disaster is rehearsed."""
     world = launch(peers=2, coordinators=1)
     world.fill()
     world.run(make_odd(world))
@@ -122,11 +130,31 @@ def test_another_clusters_group_needs_nothing_but_the_store(launch: Launch) -> N
     assert other.collections() == [COLLECTION]
     assert verdict(other, kept) == []
     other.run(drop(other, COLLECTION))
-    restore(other, str(made["epoch"]), "--from-cluster", "demo")
+    rehearse(other, "demo", world.setup.store_url)
     assert verdict(other, kept) == []
     assert other.run(odd_of(other)) == odd
     assert list((world.store / "demo" / "holds").rglob("*.json")) == []
     assert other.groups() == []
+
+
+def rehearse(world: World, source: str, store: str) -> None:
+    """`deploy/rehearse.sh` ends with PASS, and says when each of its steps began."""
+    there = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "CLEANCUT_COORDINATOR": world.setup.addresses,
+    }
+    ran = subprocess.run(
+        ["sh", REHEARSE, source, store],
+        env=os.environ | there,
+        capture_output=True,
+        text=True,
+        timeout=REHEARSE_S,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    steps = re.findall(r"^ +\d+ s  (\w+)", ran.stdout, re.MULTILINE)
+    assert len(steps) == 5, ran.stdout
+    assert steps[-1] == "PASS"
 
 
 # A collection with custom shard keys
