@@ -37,7 +37,7 @@ def with_failed(settings: Settings, found: list[Backup], limit: int) -> list[Bac
     at most `limit` of them, newest first."""
 
     async def read(store: Store, paths: Paths) -> list[Backup]:
-        stored = await newest_stories(store, paths, BACKUPS, limit, time.time())
+        stored = await newest_stories(store, paths, BACKUPS, most=limit, now_s=time.time())
         return shown_stories(await read_stories(store, stored), backup_of)
 
     there = {one.epoch for one in found}
@@ -49,7 +49,7 @@ def list_ended(settings: Settings, kind: str, limit: int) -> list[Any]:
     """The newest `limit` operations of this kind, newest first. Those under way are in etcd."""
 
     async def read(store: Store, paths: Paths) -> list[Any]:
-        stored = await newest_stories(store, paths, (kind,), limit, time.time())
+        stored = await newest_stories(store, paths, (kind,), most=limit, now_s=time.time())
         found = await read_stories(store, stored)
         return shown_stories([one.without_traces() for one in found], _SHOWN[kind])
 

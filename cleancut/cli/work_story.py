@@ -41,6 +41,7 @@ async def with_story(
     paths: Paths,
     kind: StoryKind,
     work: Callable[[], Awaitable[T]],
+    *,
     found_by: Callable[[T], Found],
 ) -> T:
     """What `work` gives, whose story is in the store then, also if it failed; what names a backup

@@ -16,10 +16,11 @@ from cleancut.api.restores import Restore
 from cleancut.api.schedules import Schedule
 from cleancut.api.undeletes import Undelete
 from cleancut.core.format.timeline import Timeline
+from cleancut.core.maintenance.due_times import DueTimes
 from cleancut.core.verification.damage import LogEntry
 
 MOST_WORK = 100
-"""Of the verifications, drills, copies and gc runs, so many of the newest are shown."""
+"""Of the verifications, drills, copies and gc runs, the newest that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Seen:
     as it was before. `backups`: newest first, without their shards. `work`: newest first.
     `running`: operations that are not over. `checks`: of the verification log, newest first.
     `complete`: the catalog was read once. `findings` None: not known. `timelines`: of operations,
-    by their ids."""
+    by their ids. `due`: the times of schedules, by their names."""
 
     cluster: str
     at_s: float = 0.0
@@ -38,6 +39,7 @@ class Seen:
     protection: Protection | None = None
     findings: tuple[DoctorFinding, ...] | None = None
     schedules: tuple[Schedule, ...] = ()
+    due: Mapping[str, DueTimes] = field(default_factory=dict)
     backups: tuple[Backup, ...] = ()
     restores: tuple[Restore, ...] = ()
     rebalances: tuple[Rebalance, ...] = ()

@@ -152,7 +152,7 @@ def backups(seen: Seen, query: Query, now_s: float) -> View:
     rows = chosen[(number - 1) * query.size : number * query.size]
     values = {
         "seen": seen,
-        "strips": strips(seen.backups, seen.schedules, now_s),
+        "strips": strips(seen.backups, seen.schedules, now_s, seen.due),
         "rows": rows,
         "wide_rows": True,
         "checked": newest_checks(seen.checks),

@@ -61,7 +61,7 @@ async def list_stories(
 
 
 async def newest_stories(
-    store: Store, paths: Paths, kinds: Collection[str], most: int, now_s: float
+    store: Store, paths: Paths, kinds: Collection[str], *, most: int, now_s: float
 ) -> list[StoredStory]:
     """The newest `most` of these kinds, newest first. Limits: only the last months are listed, if
     those have as many. Raises: what the store does."""
@@ -90,7 +90,9 @@ async def read_stories(store: Store, stored: Sequence[StoredStory]) -> list[Stor
 async def last_restore(store: Store, paths: Paths, now_s: float) -> RestoreTest | None:
     """The newest restore that was done. Limits: of the newest 20 restores. Raises: what the store
     does."""
-    for one in await newest_stories(store, paths, {StoryKind.RESTORE}, _LOOK_BACK, now_s):
+    for one in await newest_stories(
+        store, paths, {StoryKind.RESTORE}, most=_LOOK_BACK, now_s=now_s
+    ):
         story = await read_story(store, one.path)
         test = restore_test_of(story.operation) if story and story.operation else None
         if test is not None:

@@ -36,7 +36,7 @@ class KnownHistory:
         self._kept: OrderedDict[str, tuple[Story, int]] = OrderedDict()
         self._kept_bytes = 0
 
-    async def list(self, kinds: Collection[str] = ()) -> list[StoredStory]:
+    async def entries(self, kinds: Collection[str] = ()) -> list[StoredStory]:
         """Those of these kinds, of all if none is given, the newest first. Raises: what the store
         does."""
         async with self._listing:
@@ -47,7 +47,7 @@ class KnownHistory:
     async def find(self, operation: str, kinds: Collection[str]) -> StoredStory | None:
         """That of the operation with this id; None, if there is none of these kinds. Raises: what
         the store does."""
-        return next((one for one in await self.list(kinds) if one.name.id == operation), None)
+        return next((one for one in await self.entries(kinds) if one.name.id == operation), None)
 
     async def read(self, stored: Sequence[StoredStory]) -> list[Story]:
         """Those of `stored` that can be read, in that order, without their attempts. Raises: what

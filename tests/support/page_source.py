@@ -24,6 +24,7 @@ from cleancut.api.schedules import Schedule
 from cleancut.api.undeletes import Undelete
 from cleancut.core.format.story import Story
 from cleancut.core.format.timeline import Timeline
+from cleancut.core.maintenance.due_times import DueTimes
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.verification.damage import LogEntry
 from cleancut.page.views import Placement
@@ -68,6 +69,9 @@ class MemorySource:
 
     async def schedules(self) -> tuple[Schedule, ...]:
         return (await self.operations.list_schedules()).schedules
+
+    async def due(self) -> dict[str, DueTimes]:
+        return {}
 
     async def backups(self) -> tuple[tuple[Backup, ...], bool]:
         page = await self.operations.list_backups(ALL)

@@ -124,7 +124,7 @@ def verify(
             paths,
             StoryKind.VERIFY,
             lambda: verify_group(store, paths, backup_id, reading, notice=say),
-            found_by_verify,
+            found_by=found_by_verify,
         )
 
     verdict = offline.with_store(settings, work)
@@ -173,7 +173,7 @@ def drill(
             paths,
             StoryKind.DRILL,
             lambda: drill_group(store, paths, backup_id, drilling, notice=say),
-            found_by_drill,
+            found_by=found_by_drill,
         )
 
     found = offline.with_store(settings, work)

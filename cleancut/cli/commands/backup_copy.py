@@ -129,6 +129,8 @@ def run_copy(
             sides = Sides(source, target, Paths(cluster), same_key=own_key is None)
             paths = sides.paths
             work = CopyRun(sides, request, clock, say).run
-            return await with_story(source.opened.store, paths, StoryKind.COPY, work, found_by_copy)
+            return await with_story(
+                source.opened.store, paths, StoryKind.COPY, work, found_by=found_by_copy
+            )
 
     return asyncio.run(run())

@@ -63,7 +63,7 @@ async def _rendered(store: Store, paths: Paths, status: Status) -> str:
     catalog = ShownCatalog(store, paths)
     while not catalog.complete:
         await catalog.read()
-    newest = await newest_stories(store, paths, (), _MOST_STORIES, time.time())
+    newest = await newest_stories(store, paths, (), most=_MOST_STORIES, now_s=time.time())
     stories = await read_stories(store, newest)
     failed = shown_stories(stories, backup_of)
     details = []

@@ -49,7 +49,7 @@ class Usable:
 
     def named(self, replica: ReplicaView) -> str:
         """Its peer by the agent there, and by its id, for people."""
-        return peer_and_id(replica.peer_id, self.agents)
+        return peer_and_id(replica.peer_id, {replica.peer_id: self.agents.get(replica.peer_id, "")})
 
     def is_loaded(self, collection: str, replica: ReplicaView) -> bool:
         """False if its agent found that the peer has not loaded it."""

@@ -118,7 +118,7 @@ def _is_optimizing(seen: Reading) -> bool:
 
 def divergent(shards: Sequence[ShardEntry], replicas: Sequence[ReplicaEntry]) -> tuple[str, ...]:
     """One for each replica that holds another number of points than the one that was cut."""
-    agents = {shard.peer_id: shard.agent for shard in shards}
+    agents = {int(shard.peer_id): str(shard.agent) for shard in shards}
     return tuple(
         f"{one.collection}/{one.shard_id}: its replica on {peer_and_id(one.peer_id, agents)} holds "
         f"{one.count} points, the one that was cut on {peer_and_id(shard.peer_id, agents)}"

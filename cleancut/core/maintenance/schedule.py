@@ -116,12 +116,24 @@ _USEFUL: Mapping[Do, set[str]] = {
 Schedules = Mapping[str, ScheduleRule]
 
 
+class Missed(Record, frozen=True):
+    """Due times that follow one another, for which nothing was started. `times`: their number;
+    `why`: the reason."""
+
+    first: Time
+    last: Time
+    times: int
+    why: str
+
+
 class ScheduleState(Record, frozen=True):
     """`schedule/<name>`: how far a schedule is.
 
     `seen`: times up to here have been handled. `operation`: the newest that it has started, for
     the time `due`, or by hand if that is "". `skipped`: the newest time that none was started for,
     and `why`. `outcome`: of the newest verification or drill. `since`: when it got its times.
+    `missed`: the newest times for which nothing was started, oldest first; `told_since`: from when
+    on they are all there.
     """
 
     timing: str
@@ -133,6 +145,8 @@ class ScheduleState(Record, frozen=True):
     why: str = ""
     outcome: str = ""
     since: Time = ""
+    missed: tuple[Missed, ...] = ()
+    told_since: Time = ""
 
 
 class Reset(NamedTuple):

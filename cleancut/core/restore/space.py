@@ -82,10 +82,10 @@ def space_blockers(shares: Sequence[Share], target: Target) -> Iterator[str]:
         elif largest > max(known):
             yield f"a shard of {_gb(largest)} fits on no peer, at most {_gb(max(known))} are free"
     for share in shares:
-        there = [_most_free(peer) for peer in target.peers if peer.peer_id == share.at]
-        for size in there:
-            if size is not None and sum(share.sizes) > size:
-                at = target.named(share.at)
+        for peer in target.peers:
+            size = _most_free(peer)
+            if peer.peer_id == share.at and size is not None and sum(share.sizes) > size:
+                at = target.named(peer.peer_id)
                 yield f"{_gb(sum(share.sizes))} are needed and {_gb(size)} free on {at}"
 
 

@@ -61,5 +61,5 @@ class Target(Record, frozen=True):
 
     def named(self, peer: PeerId) -> str:
         """The peer by its agent and its id, for people."""
-        agents = {one.peer_id: one.agent for one in self.peers if one.agent is not None}
+        agents = {int(one.peer_id): str(one.agent) for one in self.peers if one.agent is not None}
         return peer_and_id(peer, agents)

@@ -40,7 +40,6 @@ from cleancut.qdrant.peer_view import (
 from cleancut.qdrant.responses import Telemetry
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.any_peer import ask_any
-from cleancut_coordinator.api.peer_agents import read_peer_agents
 from cleancut_coordinator.api.progress import read_ahead
 from cleancut_coordinator.backup.assignment_inputs import (
     read_archived,
@@ -54,6 +53,7 @@ from cleancut_coordinator.etcd_state import read_sessions
 from cleancut_coordinator.leader.cluster_id import check_store_owner
 from cleancut_coordinator.leader.high_water import check_not_behind
 from cleancut_coordinator.leader.installation import check_mark
+from cleancut_coordinator.peer_agents import read_peer_agents
 
 _AT_ONCE = 8
 _READ_S = 3.0

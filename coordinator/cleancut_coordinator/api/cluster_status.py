@@ -24,13 +24,13 @@ from cleancut.core.protocol.fence import Fence, leftover_fences
 from cleancut.core.protocol.states import CLOSED, FENCED
 from cleancut.repository.catalog import list_epochs
 from cleancut_coordinator.any_peer import ask_any
-from cleancut_coordinator.api.peer_agents import read_peer_agents
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_all, read_ctl, read_sessions
 from cleancut_coordinator.leader.cluster_id import read_identities
 from cleancut_coordinator.leader.election import read_leader
 from cleancut_coordinator.leader.high_water import read_why_behind
 from cleancut_coordinator.leader.installation import read_other
+from cleancut_coordinator.peer_agents import read_peer_agents
 
 _ASK_S = 2.0
 

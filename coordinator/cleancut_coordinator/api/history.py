@@ -61,7 +61,7 @@ async def resolve_any(context: CoordinatorContext, name: str, *kinds: OperationK
         return name
     found = await ids_in_catalog(context.store, context.paths, name, kinds)
     found |= {operation.id for operation in await requests.load_all(context, *kinds)}
-    found |= {one.name.id for one in await context.history.list(kinds)}
+    found |= {one.name.id for one in await context.history.entries(kinds)}
     return resolve_short(name, found)
 
 
@@ -159,7 +159,7 @@ async def older_stories(
     read."""
     there = {operation.id for operation in recent}
     try:
-        found = await context.history.list(kinds)
+        found = await context.history.entries(kinds)
     except CleancutError:
         return []
     return [one for one in found if one.name.id not in there]

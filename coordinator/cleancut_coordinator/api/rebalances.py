@@ -26,11 +26,11 @@ from cleancut.core.protocol.states import OperationKind, State
 from cleancut.core.rebalance.plan import Step, check_balance
 from cleancut.core.rebalance.ready_moves import done_steps
 from cleancut_coordinator.api.history import find_any, list_all
-from cleancut_coordinator.api.peer_agents import read_peer_agents
 from cleancut_coordinator.api.progress import wait_over, watch, with_progress
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leadership import Leadership
+from cleancut_coordinator.peer_agents import read_peer_agents
 from cleancut_coordinator.rebalance.effects import RebalanceEffects, check_agreed
 from cleancut_coordinator.rebalance.transfers import read_now
 

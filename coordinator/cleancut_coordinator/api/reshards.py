@@ -19,11 +19,11 @@ from cleancut.core.protocol.requests import ReshardRequest, check_shard_number
 from cleancut.core.protocol.states import OperationKind
 from cleancut.core.reshard import plan as planning
 from cleancut_coordinator.api.history import find_any, list_all
-from cleancut_coordinator.api.peer_agents import read_peer_agents
 from cleancut_coordinator.api.progress import wait_over, watch, with_progress
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leadership import Leadership
+from cleancut_coordinator.peer_agents import read_peer_agents
 from cleancut_coordinator.reshard.effects import ReshardEffects
 
 

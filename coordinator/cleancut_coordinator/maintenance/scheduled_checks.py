@@ -28,11 +28,11 @@ _PREFIX = "CLEANCUT_"
 
 
 class Outcome(NamedTuple):
-    """`text`: `GOOD`, or what is wrong, for people. `told`: the command came to an end of its own,
+    """`text`: `GOOD`, or what is wrong, for people. `recorded`: the command came to an end of its own,
     and so has left its story."""
 
     text: str
-    told: bool
+    recorded: bool
 
 
 async def run_check(context: CoordinatorContext, name: str, schedule: ScheduleRule) -> Outcome:
@@ -42,8 +42,8 @@ async def run_check(context: CoordinatorContext, name: str, schedule: ScheduleRu
     try:
         code, out, err = await _run(context, schedule.do, *words, schedule=name)
     except (TimedOut, Unavailable) as error:
-        return Outcome(error.message, told=False)
-    return Outcome(GOOD if code == 0 else _trouble(code, out, err), told=code >= 0)
+        return Outcome(error.message, recorded=False)
+    return Outcome(GOOD if code == 0 else _trouble(code, out, err), recorded=code >= 0)
 
 
 async def run_repair(context: CoordinatorContext, backup: str, from_store: str) -> Repair:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from cleancut.core.format.story import StoryKind
+from cleancut.core.maintenance.due_times import with_missed
 from cleancut.core.maintenance.schedule import (
     CronTimes,
     Do,
@@ -103,6 +104,7 @@ class Scheduler:
                 if isinstance(verdict, Postpone):
                     return _LOOK_S
                 after = moved(state, schedule, verdict)
+                after = with_missed(state, after, clockwork, verdict)
                 if isinstance(verdict, Start) and schedule.do is Do.BACKUP:
                     seen = state.seen if state else ""  # a clock set back brings times again
                     request_id = f"schedule/{name}/{after.due}/{seen}"

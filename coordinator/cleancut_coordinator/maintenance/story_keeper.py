@@ -20,10 +20,10 @@ from cleancut.repository.catalog import get_checked
 from cleancut.repository.history import list_stories, put_story
 from cleancut.rpc.authentication import caller_name
 from cleancut.runtime.log import Logger
-from cleancut_coordinator.api.peer_agents import read_peer_agents
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_operations
 from cleancut_coordinator.leader.state import LeaderState
+from cleancut_coordinator.peer_agents import read_peer_agents
 
 _EVERY_S = 10.0
 _BY_PEER = {OperationKind.REBALANCE, OperationKind.RESHARD}

@@ -113,6 +113,7 @@ class PageMemory:
             "cluster": (source.status, known.status),
             "protection": (source.protection, known.protection),
             "schedules": (source.schedules, known.schedules),
+            "due times": (source.due, known.due),
             "restores": (source.restores, known.restores),
             "rebalances": (source.rebalances, known.rebalances),
             "reshards": (source.reshards, known.reshards),
@@ -129,6 +130,7 @@ class PageMemory:
             complete=complete,
             checks=source.checks(),
             status=found.pop("cluster"),
+            due=found.pop("due times"),
             **found,
         )
 

@@ -22,6 +22,8 @@ from cleancut.api.schedules import Schedule
 from cleancut.api.undeletes import Undelete
 from cleancut.core.format.story import WORK
 from cleancut.core.format.timeline import Timeline, timeline_of
+from cleancut.core.maintenance.due_times import DueTimes, due_times
+from cleancut.core.maintenance.schedule import CronTimes, Do, ScheduleRule
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.primitives.numbers import whole_number
 from cleancut.core.protocol.etcd_records import Operation as Recorded
@@ -42,6 +44,7 @@ from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.api.history import BackupHistory
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader import requests
+from cleancut_coordinator.maintenance.scheduler import read_state
 from cleancut_coordinator.ui.audit_file import newest_lines
 from cleancut_coordinator.ui.placement import read_placement
 
@@ -64,6 +67,10 @@ class Source(Protocol):
     async def protection(self) -> Protection: ...
 
     async def schedules(self) -> tuple[Schedule, ...]: ...
+
+    async def due(self) -> Mapping[str, DueTimes]:
+        """Of each schedule that makes backups, by its name."""
+        ...
 
     async def backups(self) -> tuple[tuple[Backup, ...], bool]:
         """Newest first, and whether these are all."""
@@ -137,6 +144,16 @@ class ClusterSource:
     async def schedules(self) -> tuple[Schedule, ...]:
         return (await self._api.schedules.list_schedules()).schedules
 
+    async def due(self) -> Mapping[str, DueTimes]:
+        context, found = self._context, dict[str, DueTimes]()
+        for one in await self.schedules():
+            if one.do == Do.BACKUP:
+                rule = ScheduleRule(cron=one.cron, time_zone=one.time_zone, jitter_s=one.jitter_s)
+                clockwork = CronTimes(context.keys.cluster, one.name, rule)
+                state = await read_state(context, one.name)
+                found[one.name] = due_times(clockwork, state, context.clock.wall_s())
+        return found
+
     async def backups(self) -> tuple[tuple[Backup, ...], bool]:
         await self._catalog.read()
         recorded = await requests.load_all(self._context, *BACKUP_KINDS)
@@ -165,7 +182,7 @@ class ClusterSource:
 
     async def work(self) -> tuple[EndedWork, ...]:
         history = self._context.history
-        found = await history.read((await history.list(WORK))[:MOST_WORK])
+        found = await history.read((await history.entries(WORK))[:MOST_WORK])
         return tuple(shown_stories(found, work_of))
 
     def checks(self) -> tuple[LogEntry, ...]:

@@ -94,13 +94,13 @@ def test_the_newest_are_found_without_a_list_of_all() -> None:
 
     async def body() -> None:
         store = long_history()
-        found = await newest_stories(store, PATHS, {StoryKind.BACKUP}, 50, NOW_S)
+        found = await newest_stories(store, PATHS, {StoryKind.BACKUP}, most=50, now_s=NOW_S)
         assert [one.name.id for one in found] == [f"b-{number}" for number in range(1, 101, 2)]
         assert store.taken() == (1, 0)
-        whole = await newest_stories(store, PATHS, (), STORIES, NOW_S)
+        whole = await newest_stories(store, PATHS, (), most=STORIES, now_s=NOW_S)
         assert len(whole) == STORIES
         assert store.taken() == (2 + STORIES // PAGE, 0)
-        assert await newest_stories(store, PATHS, {StoryKind.DRILL}, 20, NOW_S) == []
+        assert await newest_stories(store, PATHS, {StoryKind.DRILL}, most=20, now_s=NOW_S) == []
 
     asyncio.run(body())
 
@@ -109,20 +109,20 @@ def test_a_process_lists_all_once_and_then_what_may_be_new() -> None:
     async def body() -> None:
         store, clock = long_history(), Turned()
         history = KnownHistory(store, PATHS, clock)
-        assert len(await history.list()) == STORIES
+        assert len(await history.entries()) == STORIES
         assert store.taken() == (STORIES // PAGE, 0)
         for kind in StoryKind:
-            await history.list({kind})
+            await history.entries({kind})
         assert store.taken() == (0, 0)
         clock.at_s += RECENT_S + 1
         new = story(-1)
         await put_story(store, PATHS, new)
-        assert (await history.list())[0].name.id == new.id
+        assert (await history.entries())[0].name.id == new.id
         assert store.taken() == (2, 0)
         clock.at_s += WHOLE_S + 1
         for path in list(store.objects)[:PAGE]:
             await store.delete(path)
-        assert len(await history.list()) == STORIES - PAGE + 1
+        assert len(await history.entries()) == STORIES - PAGE + 1
         found = await history.find("b-4000", {StoryKind.GC})
         assert found is not None
         assert await history.find("b-4000", {StoryKind.BACKUP}) is None
@@ -134,7 +134,7 @@ def test_a_story_is_read_once_while_there_is_room_for_it() -> None:
     async def body() -> None:
         store = long_history()
         history = KnownHistory(store, PATHS, Turned())
-        chosen = (await history.list())[:30]
+        chosen = (await history.entries())[:30]
         assert len(await history.read(chosen)) == 30
         assert len(await history.read(chosen)) == 30
         assert store.taken() == (STORIES // PAGE, 30)
@@ -146,7 +146,7 @@ def test_stories_in_memory_have_a_bound() -> None:
     async def body() -> None:
         store = long_history()
         history = KnownHistory(store, PATHS, Turned())
-        chosen = (await history.list())[:30]
+        chosen = (await history.entries())[:30]
         known = known_history.MAX_BYTES
         known_history.MAX_BYTES = 10 * chosen[0].size_bytes
         try:

@@ -223,7 +223,7 @@ def test_a_schedule_copies_to_the_store_of_its_name(tmp_path: Path) -> None:
         there = CopyStore(StoreRule(url=target), open_store(target, CLOCK))
         context = dataclasses.replace(site.context, store_url=source, stores={NAME: there})
         rule = ScheduleRule(do=Do.COPY, cron="0 * * * *", to=NAME)
-        assert await run_check(context, "away", rule) == Outcome(GOOD, told=True)
+        assert await run_check(context, "away", rule) == Outcome(GOOD, recorded=True)
         assert await list_epochs(there.store, PATHS) == [5]
         await store.put(PATHS.group(Epoch(6)), b"{}")
         found = await run_check(context, "away", replace(rule, percent=100))

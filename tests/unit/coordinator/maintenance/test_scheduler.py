@@ -14,6 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from cleancut.core.format.paths import Paths
+from cleancut.core.maintenance.due_times import OVERTAKEN
 from cleancut.core.maintenance.schedule import Do, Overlap, ScheduleRule
 from cleancut.core.primitives.codec import decode, encode
 from cleancut.core.primitives.errors import Fenced, NotFound, Refused, Unavailable
@@ -105,6 +106,28 @@ class Cluster:
 
 def run(body: Coroutine[Any, Any, None]) -> None:
     asyncio.run(body)
+
+
+def test_times_that_nothing_was_started_for_are_in_the_record() -> None:
+    """Those that passed without a leader, and those at which one was busy."""
+
+    async def body() -> None:
+        cluster = Cluster()
+        await cluster.run_until(await cluster.lead(), NOON_S + HOUR_S + 1)
+        await cluster.run_until(await cluster.lead(), NOON_S + 2 * HOUR_S + 1)
+        (first,) = await cluster.started()
+        await cluster.end(first)
+        cluster.clock.now_s = NOON_S + 6 * HOUR_S + 1
+        await cluster.run_until(await cluster.lead(), NOON_S + 6 * HOUR_S + 2)
+        state = await read_state(cluster.context, "hourly")
+        assert state is not None
+        assert [(one.times, one.why) for one in state.missed] == [
+            (1, "the one before was still under way"),
+            (3, OVERTAKEN),
+        ]
+        assert len(await cluster.started()) == 2
+
+    run(body())
 
 
 def test_a_due_one_starts_as_configured_and_the_next_leader_does_not_start_it_again() -> None:
