@@ -42,7 +42,7 @@ def test_the_rehearsal_is_a_script_whose_commands_exist() -> None:
     lines = re.findall(
         r"^(?:env .*? )?cleancut (.*?)(?: \|\|.*)?$", script.read_text(), re.MULTILINE
     )
-    assert len(lines) == 5
+    assert len(lines) == 4
     for line in lines:
         parse(shlex.split(line.replace("$store", STORE).replace("$from", "prod")))
 

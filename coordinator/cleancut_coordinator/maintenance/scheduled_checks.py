@@ -28,7 +28,7 @@ _PREFIX = "CLEANCUT_"
 
 
 class Outcome(NamedTuple):
-    """`text`: `GOOD`, or what is wrong, for people. `recorded`: the command came to an end of its own,
+    """`text`: `GOOD`, or what is wrong, for people. `recorded`: the command ended by itself,
     and so has left its story."""
 
     text: str
