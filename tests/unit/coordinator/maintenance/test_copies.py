@@ -290,7 +290,9 @@ def test_a_check_opens_its_store_by_the_credentials_of_the_coordinator(
     monkeypatch.setenv("CLEANCUT_CLUSTER", "another")
     site, rule = Site(shelf), ScheduleRule(do=Do.VERIFY, cron="0 * * * *")
     monkeypatch.setenv("LARGE", "x" * 200_000)  # more than a process may be given
-    assert "no process could be started" in asyncio.run(run_check(site.context, rule))
+    found = asyncio.run(run_check(site.context, "weekly", rule))
+    assert "no process could be started" in found.text
+    assert not found.recorded
     kept = _environment()
     assert kept["CLEANCUT_AZURE_CREDENTIALS"] == "/creds"
     assert "CLEANCUT_CLUSTER" not in kept
