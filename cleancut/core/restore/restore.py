@@ -344,7 +344,7 @@ class RestoreMachine(Attempt):
             case Drain(round=1):
                 return self._begin_round(event.result, now_s)
             case Drain():
-                return self.move(Phase.SEAL, now_s)
+                return [*self.move(Phase.SEAL, now_s), *self._sealed(now_s)]
             case Review():
                 return self._reviewed(event.result)
             case DrainOld():
@@ -368,7 +368,7 @@ class RestoreMachine(Attempt):
     def _begin_round(self, drained: Drained, now_s: float) -> list[Command]:
         moved = self.move(Phase.VERIFY, now_s, cut_at=drained.at)
         self.votes = {key: vote for key, vote in self.votes.items() if self._of_round(*key, vote)}
-        return moved
+        return [*moved, *self._drained_after(Phase.VERIFY, 2)]  # at once, if there are no shards
 
     def _create(self) -> Command:
         return self.run(Create(self.ctl.epoch, self.ctl.draft, free_of(self.members, self.votes)))

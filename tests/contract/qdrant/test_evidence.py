@@ -185,7 +185,8 @@ def test_an_optimization_under_way_is_counted(alone: World) -> None:
         name = await alone.create(
             shards=1, hnsw_config=slow, optimizers_config={"indexing_threshold": 20}
         )
-        task = ShardTask(collection=name, shard_id=ShardId(0), peer_id=PeerId(0))
+        peer = PeerId((await host.telemetry()).peer_id)
+        task = ShardTask(collection=name, shard_id=ShardId(0), peer_id=peer)
 
         async def running() -> int:
             return await count_optimizing(host, await host.telemetry(), [task])

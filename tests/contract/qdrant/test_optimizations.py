@@ -35,8 +35,9 @@ def alone(
 
 
 async def optimizing(world: World, name: str) -> bool:
-    task = ShardTask(collection=name, shard_id=ShardId(0), peer_id=PeerId(0))
-    return await count_optimizing(world.first, await world.first.telemetry(), [task]) == 1
+    seen = await world.first.telemetry()
+    task = ShardTask(collection=name, shard_id=ShardId(0), peer_id=PeerId(seen.peer_id))
+    return await count_optimizing(world.first, seen, [task]) == 1
 
 
 async def mark_of(world: World, name: str) -> Path:

@@ -71,6 +71,16 @@ def test_restores_and_publishes_when_nothing_fails() -> None:
     assert world.drains == 2
 
 
+@pytest.mark.parametrize("after", [-1, *range(1, 20)])
+def test_a_collection_without_shards_is_restored(after: int) -> None:
+    """As one whose shards have keys, of which there is none yet: no agent has to vote for it."""
+    world = World(crash_after=after, without_shards=True)
+    world.begin()
+    world.run_on()
+    assert world.operation.state is State.DONE
+    assert world.published
+
+
 def _commands_of_a_plain_run() -> int:
     world = World()
     world.begin()

@@ -114,6 +114,7 @@ class World:
     marked: str = ""
     ended: State | None = None
     epochs: int = 0
+    without_shards: bool = False
 
     def __post_init__(self) -> None:
         self.leader = self.new_leader()
@@ -265,7 +266,7 @@ class World:
                 return self.marked
             case Create():
                 self.made = True
-                return {name: (task_of(name),) for name in AGENTS}
+                return {} if self.without_shards else {name: (task_of(name),) for name in AGENTS}
             case Drain():
                 self.number += 1
                 self.drains += 1
