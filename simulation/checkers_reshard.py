@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 
 from cleancut.core.primitives.codec import decode
 from cleancut.core.protocol.etcd_records import Ctl, Operation
@@ -72,16 +73,20 @@ def reshards(outcome: Outcome) -> list[Operation]:
     return [one for one in records if one.kind is OperationKind.RESHARD]
 
 
+def _asked(record: Operation) -> ReshardRequest:
+    return decode(ReshardRequest, record.request.encode(), "the request")
+
+
 def number_is_true(outcome: Outcome) -> Iterator[str]:
     """A reshard that has ended says how many shards there are; nothing of it is under way; one that
     is done has made as many as were asked for."""
-    lives = [one for one in outcome.qdrant.every if one.name == POINTED]
     ended = dict[str, float]()
     for at_s, record in outcome.operations():
         if record.state in FINAL_STATES:
             ended.setdefault(record.id, at_s)
     for record in reshards(outcome):
-        request = decode(ReshardRequest, record.request.encode(), "the request")
+        request = _asked(record)
+        lives = [one for one in outcome.qdrant.every if one.name == request.collection]
         if record.state is State.DONE and record.reached != request.shards:
             yield f"{record.id} is done with {record.reached} shards, not {request.shards}"
         if record.state in {State.NEEDS_OPERATOR, State.ABORTED} or record.id not in ended:
@@ -98,12 +103,16 @@ def number_is_true(outcome: Outcome) -> Iterator[str]:
 
 def nothing_disturbed_is_done(outcome: Outcome) -> Iterator[str]:
     """Where nothing goes wrong, a reshard that is not canceled is done."""
-    lives = [one for one in outcome.qdrant.every if one.name == POINTED]
-    if not outcome.shared.trace.calm or outcome.diverged or len(lives) > 1:
+    if not outcome.shared.trace.calm or outcome.diverged:
         return
     for record in reshards(outcome):
+        name, follows = _asked(record).collection, bool(_asked(record).after)
+        lives = [one for one in outcome.qdrant.every if one.name == name]
+        if len(lives) != 1 or (follows and record.state is State.ABORTED):
+            continue  # its restore was not verified
         dropped = lives[0].dropped_s != float("inf")
-        if record.state is not State.DONE and not record.cancelled and not dropped:
+        canceled = record.cancelled or record.state is State.CANCELED
+        if record.state is not State.DONE and not canceled and not dropped:
             yield f"{record.id} is {record.state}: {record.failure}"
 
 
@@ -112,7 +121,7 @@ def others_get_their_turn(outcome: Outcome) -> Iterator[str]:
     attempt; another reshard waits for its end."""
     asked = dict[str, float]()
     for at_s, record in outcome.operations():
-        if record.kind is not OperationKind.RESHARD:
+        if record.kind is not OperationKind.RESHARD and not record.after:
             asked.setdefault(record.id, at_s)
     begun = dict[str, float]()
     steps = list[tuple[float, str]]()
@@ -129,6 +138,23 @@ def others_get_their_turn(outcome: Outcome) -> Iterator[str]:
                 yield f"{name} waited for {past.count(other)} steps of {other}"
 
 
+def published_last(outcome: Outcome) -> Iterator[str]:
+    """No alias of a restore points to what it made before each of its reshards has ended."""
+    ended = dict[str, float]()
+    for at_s, record in outcome.operations():
+        if record.state in FINAL_STATES:
+            ended.setdefault(record.id, at_s)
+    operations = {f"epoch {ctl.epoch}": ctl.operation for _, ctl in outcome.ctls()}
+    restores = {found.uuid: operations.get(found.maker) for found in outcome.qdrant.every}
+    following = [(_asked(one), ended.get(one.id, inf)) for one in reshards(outcome)]
+    for _, moment in outcome.moments():
+        for alias, name in moment.aliases.items():
+            restore = restores.get(moment.uuids.get(name, "")) if alias[:5] == "live-" else None
+            for asked, end_s in following:
+                if (asked.collection, asked.after) == (name, restore) and moment.at_s < end_s:
+                    yield f"{moment.at_s:.3f}: {alias} points to {name}, which is being resharded"
+
+
 RESHARD_CHECKERS: tuple[Checker, ...] = (
     no_point_lost,
     never_captured_halfway,
@@ -136,4 +162,5 @@ RESHARD_CHECKERS: tuple[Checker, ...] = (
     number_is_true,
     nothing_disturbed_is_done,
     others_get_their_turn,
+    published_last,
 )

@@ -32,6 +32,27 @@ def attempts(outcome: Outcome) -> dict[Epoch, Attempt]:
     return found
 
 
+def _makes(attempt: Attempt) -> bool:
+    """False for one that publishes what an earlier attempt has restored."""
+    return any(ctl.phase is Phase.CREATE for ctl, _ in attempt)
+
+
+def _makers(outcome: Outcome) -> dict[Epoch, Epoch]:
+    """By each attempt, the one of its operation that made the collections."""
+    made, found = dict[str, Epoch](), dict[Epoch, Epoch]()
+    for epoch, attempt in sorted(attempts(outcome).items()):
+        if _makes(attempt):
+            made[attempt[0][0].operation] = epoch
+        found[epoch] = made.get(attempt[0][0].operation, epoch)
+    return found
+
+
+def _verified(attempt: Attempt) -> Moment | None:
+    """When it was published, or let its reshards go first."""
+    made = _makes(attempt)
+    return (_moment(attempt, Phase.PUBLISH) or _moment(attempt, Phase.IDLE)) if made else None
+
+
 def maker_of(epoch: Epoch) -> str:
     return f"epoch {epoch}"
 
@@ -70,7 +91,7 @@ def never_half(outcome: Outcome) -> Iterator[str]:
     """What is published holds, on every replica of every shard, exactly the group's tar, and no
     write from before it was sealed if the group's count is known."""
     for epoch, attempt in attempts(outcome).items():
-        moment, sealed = _moment(attempt, Phase.PUBLISH), _moment(attempt, Phase.SEAL)
+        moment, sealed = _verified(attempt), _moment(attempt, Phase.SEAL)
         if moment is None or sealed is None:
             continue
         manifest, planned = _wanted(outcome, attempt)
@@ -117,10 +138,10 @@ def told_by_all(outcome: Outcome) -> Iterator[str]:
     that goes back may forget a vote that the leader has seen."""
     forgets = bool(outcome.shared.trace.turns)
     for epoch, attempt in attempts(outcome).items():
-        found = next(((c, m) for c, m in attempt if c.phase is Phase.PUBLISH), None)
-        if found is None:
+        moment = _verified(attempt)
+        if moment is None:
             continue
-        ctl, moment = found
+        ctl = next(ctl for ctl, one in attempt if one is moment)
         votes = {tuple(kv.key.split("/")[-2:]): decode(Vote, kv.value, "v") for kv in moment.votes}
         tasks = 0
         for kv in moment.members:
@@ -171,6 +192,8 @@ def votes_answer(outcome: Outcome) -> Iterator[str]:
 def round_of_leader(outcome: Outcome) -> Iterator[str]:
     """A round of verification is of one leader: who takes over begins a new one."""
     for epoch, attempt in attempts(outcome).items():
+        if not _makes(attempt):
+            continue
         began: dict[str, str] = {}
         for ctl, moment in attempt:
             if ctl.phase is Phase.VERIFY:
@@ -199,10 +222,12 @@ def drops_own_only(outcome: Outcome) -> Iterator[str]:
     """A restore drops only what it made itself, or what had just taken the place of that when it
     asked for it: Qdrant deletes by name. Or it was asked to overwrite it."""
     overwritten = {(maker_of(epoch), old.uuid) for epoch, _, old in overwrites(outcome)}
+    later = {maker_of(epoch): maker_of(made) for epoch, made in _makers(outcome).items()}
     for found in outcome.qdrant.every:
         if (found.dropper, found.uuid) in overwritten:
             continue
-        if found.drop_known and found.dropper not in {"", USER, found.maker}:
+        dropper = later.get(found.dropper, found.dropper)
+        if found.drop_known and dropper not in {"", USER, found.maker}:
             yield f"{found.dropper} dropped {found.uuid} of {found.maker}"
 
 
@@ -244,7 +269,7 @@ def old_data_stays(outcome: Outcome) -> Iterator[str]:
     published = {
         maker_of(epoch): moment.at_s
         for epoch, attempt in attempts(outcome).items()
-        if (moment := _moment(attempt, Phase.PUBLISH)) is not None
+        if (moment := _verified(attempt)) is not None
     }
     for swap in outcome.shared.trace.swaps:
         life = _life(outcome, swap.uuid)
@@ -261,7 +286,7 @@ def nothing_lost_silently(outcome: Outcome) -> Iterator[str]:
     published = {
         maker_of(epoch)
         for epoch, attempt in attempts(outcome).items()
-        if (moment := _moment(attempt, Phase.PUBLISH)) is not None
+        if (moment := _verified(attempt)) is not None
         and not (_restarted(moment) and _bounded(_wanted(outcome, attempt)[0]))
     }
     for uuid, at_s in outcome.shared.trace.wiped:
@@ -295,14 +320,15 @@ def one_tar(outcome: Outcome) -> Iterator[str]:
 
 def aliases_point(outcome: Outcome) -> Iterator[str]:
     """At the end of a restore its aliases point to what it made."""
+    makers = _makers(outcome)
     for epoch, attempt in attempts(outcome).items():
         moment = _moment(attempt, Phase.IDLE)
-        if moment is None:
+        if moment is None or _moment(attempt, Phase.PUBLISH) is None:
             continue
         planned = _wanted(outcome, attempt)[1]
         pairs = [(alias, one.created_as) for one in planned for alias in one.aliases]
         for alias, name in pairs:
-            mine = _own(outcome, epoch, name)
+            mine = _own(outcome, makers[epoch], name)
             gone = mine is not None and mine.dropped_s <= moment.at_s
             if alias.startswith("live-") and not gone and moment.aliases.get(alias) != name:
                 yield f"epoch {epoch} is done and {alias} points to {moment.aliases.get(alias)}"
@@ -321,12 +347,14 @@ def told_truly(outcome: Outcome) -> Iterator[str]:
         published = sum(Phase.PUBLISH in way for way in went)
         touched = sum(Phase.CREATE in way for way in went)
         last = went[-1] if went else []
+        waits = last[-2:] == [Phase.SEAL, Phase.IDLE]
         if published > 1 or touched > 1:
             yield f"{name} was published {published} times and created {touched} times"
         wrong = {
             State.DONE: last[-2:] != [Phase.PUBLISH, Phase.IDLE],
             State.ROLLED_BACK: last[-2:] != [Phase.ROLLBACK, Phase.ABORT],
-            State.NEEDS_OPERATOR: last[-1:] not in stopped or record.failure is None,
+            State.NEEDS_OPERATOR: (last[-1:] not in stopped and not waits)
+            or record.failure is None,
             State.ABORTED: touched > 0 or record.failure is None,
         }
         if wrong.get(record.state, False):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from cleancut.core.cluster.hash_ring import HashRing
 from cleancut.core.cluster.ring_counts import ReplicaCount
-from cleancut.core.primitives.ids import Epoch, PeerId, ShardId
+from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId
 from cleancut.core.protocol.etcd_records import Operation, ShardTask
 from cleancut.core.reshard.phases import STEP_ALIASES, CompareRings
+from cleancut.core.restore.report import RestoreDraft
 from cleancut.qdrant.client import Qdrant
 from cleancut_agent.reshard import effects as agent_effects
 from cleancut_agent.reshard.effects import AgentReshardEffects
+from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.state import LeaderState
 from cleancut_coordinator.reshard import migration
 from cleancut_coordinator.reshard.effects import ReshardEffects
 from cleancut_coordinator.reshard.migration import StepMigration
+from cleancut_coordinator.restore import effects as restore_effects
 from simulation.mutation import Mutant, Patch
 
 
@@ -51,6 +54,11 @@ _real_pending = LeaderState.all_pending
 async def oldest_first(self: LeaderState) -> list[Operation]:
     """An operation keeps its place until it has ended."""
     return sorted(await _real_pending(self), key=lambda one: one.created_at)
+
+
+async def make_no_way(context: CoordinatorContext, draft: RestoreDraft) -> OperationId:
+    """Names are published as soon as all is verified."""
+    return OperationId("")
 
 
 _RESHARDS = {"reshards": True}
@@ -94,6 +102,12 @@ RESHARD_MUTANTS = {
         ),
         {"reshards": True, "calm": False},
         first=168,
+    ),
+    "publishes_first": Mutant(
+        "a restore publishes its names after the last of its reshards",
+        ("published_last",),
+        (Patch(restore_effects, "make_way", make_no_way),),
+        {"renumbered": True},
     ),
     "keeps_its_turn": Mutant(
         "another operation waits for one step at the most",

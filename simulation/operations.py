@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cleancut.api.rebalances import RebalanceOptions
 from cleancut.api.reshards import ReshardOptions
-from cleancut.api.restores import RestoreOptions
+from cleancut.api.restores import RestoreOptions, ShardNumber
 from cleancut.api.undeletes import UndeleteOptions
+from cleancut.core.primitives.ids import OperationId
+from cleancut.core.protocol.followers import reshard_ids_after
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 from cleancut.core.protocol.states import OperationKind
 from simulation.prehistory import FIRST
@@ -68,7 +71,7 @@ class Wishes:
         call: Callable[[Any, str], Awaitable[HasId]],
         *,
         cancelled: float = CANCELLED,
-    ) -> None:
+    ) -> Asked:
         asked = Asked(name, kind)
         self.times_s.append(at_s)
         self._users.submit(asked, at_s, call)
@@ -78,6 +81,7 @@ class Wishes:
                 at_s + self._rng.random() * 4.0,
                 lambda api: cancel(api, asked),
             )
+        return asked
 
     def back_up(self, name: str, at_s: float) -> None:
         request = BackupRequest(
@@ -98,6 +102,10 @@ class Wishes:
         scenario, group = self._scenario, self._scenario.first
         some, room = self._rng.random() < 0.3, self._rng.random() < 0.7
         spread = self._rng.random() < 0.15
+        chance = random.Random(f"numbers {scenario.world.seed} {name}")
+        numbers: tuple[ShardNumber, ...] = ()
+        if scenario.plan.renumbered:
+            numbers = (ShardNumber(shards=chance.randint(1, 4)),)
         wanted: list[tuple[int, RestoreOptions]] = []
 
         def choose() -> tuple[int, RestoreOptions]:
@@ -109,7 +117,7 @@ class Wishes:
             chosen: tuple[str, ...] = (group.collections[0].name,) if some else ()
             if lost and epochs:
                 backup, chosen = epochs[-1], lost
-            return backup, RestoreOptions(collections=chosen, rebalance=spread)
+            return backup, RestoreOptions(collections=chosen, rebalance=spread, shards=numbers)
 
         async def call(api: Any, asked: str) -> HasId:
             wanted[:] = wanted or [choose()]
@@ -119,7 +127,22 @@ class Wishes:
             )
             return shown
 
-        self._submit(name, OperationKind.RESTORE, at_s, call)
+        asked = self._submit(name, OperationKind.RESTORE, at_s, call)
+        if numbers and chance.random() < 0.3:
+            self._end_late(asked, at_s, chance)
+
+    def _end_late(self, asked: Asked, at_s: float, chance: random.Random) -> None:
+        """A restore ends while it waits for its reshards, or one of these does."""
+        kind = chance.choice((OperationKind.RESTORE, OperationKind.RESHARD))
+
+        async def end(api: Any) -> object:
+            one = Asked(asked.name, kind, asked.answered)
+            if kind is OperationKind.RESHARD and asked.answered:
+                one.answered = reshard_ids_after(OperationId(asked.answered), 1)[0]
+            return await cancel(api, one)
+
+        late_s = at_s + 4.0 + chance.random() * 16.0
+        self._users.wish(f"a late end of {asked.name}'s {kind}", late_s, end)
 
     def _disaster(self) -> None:
         """A backup, then a client deletes a collection of it by mistake, and has it restored."""

@@ -288,8 +288,7 @@ class SimQdrant(SimShards):
         return not self.stopped and 2 * up > len(self.peers)
 
     def _view(self) -> PeerView:
-        pointed = self.collections.get(POINTED)
-        rings = pointed.rings if pointed else None
+        rings = {name: found.rings for name, found in self.collections.items()}
         return PeerView(dict(self.collections), dict(self.aliases), rings)
 
     def reshaped(self) -> None:

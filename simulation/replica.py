@@ -164,11 +164,11 @@ class SimCollection:
 
 @dataclass(slots=True)
 class PeerView:
-    """One version of the cluster's shape, as a peer shows it. `rings`: of what is resharded."""
+    """One version of the cluster's shape, as a peer shows it."""
 
     collections: dict[str, SimCollection]
     aliases: dict[str, str]
-    rings: Rings | None = None
+    rings: dict[str, Rings]
 
     def rings_of(self, name: str) -> Rings:
-        return self.rings if name == POINTED and self.rings else self.collections[name].rings
+        return self.rings[name]

@@ -1,4 +1,5 @@
 """Resharding of the simulated Qdrant: the one collection that holds points, and how it is changed.
+Of others, which are restored, only the number of points is known: it stays as it is.
 
 It is as unkind as a real one: a stream fills one replica and fails with either end, which aborts
 the whole resharding; commits are taken in order, whatever was streamed; a cleanup deletes by the
@@ -112,7 +113,7 @@ class SimReshardings:
         if not any(peer.up for peer, _ in replicas):
             return False
         if any(replica.state and not peer.up for peer, replica in replicas):
-            self._give_up()
+            self._give_up(POINTED)
             return False
         return True
 
@@ -137,7 +138,6 @@ class SimReshardings:
             raise Invalid("resharding is already in progress")
         if not up and found.shards == 1:
             raise Invalid("cannot remove the last shard")
-        assert name == POINTED, "only this one is resharded"
         place = (name, found.shards if up else found.shards - 1)
         found.resharded.append(Span(qdrant.world.now_s, found.shards))
         found.resharding = Resharding(uuid, up, place[1], peer)
@@ -178,9 +178,12 @@ class SimReshardings:
         source, target = qdrant.peers[move.source], qdrant.peers[move.target]
         filled = target.replicas.get((place[0], to_shard))
         if not source.up or not target.up or filled is None or place not in source.replicas:
-            self._give_up()
+            self._give_up(place[0])
             return
         del qdrant.moves[place]
+        if place[0] != POINTED:
+            qdrant.reshaped()
+            return
         points, new = self._caught_up(source, place), qdrant.collections[place[0]].rings.new
         moving = {one: version for one, version in points.items() if owners(new)[one] == to_shard}
         filled.points |= moving
@@ -233,7 +236,8 @@ class SimReshardings:
         if (peer_id, place) in self._cleaned:
             return
         self._cleaned.add((peer_id, place))
-        self._keep(replica, place[1], seen.rings_of(place[0]).new)
+        if place[0] == POINTED:
+            self._keep(replica, place[1], seen.rings_of(place[0]).new)
 
     def _keep(self, replica: SimReplica, shard: int, ring: int) -> None:
         replica.points = {
@@ -247,8 +251,16 @@ class SimReshardings:
         if one.stage != WRITES:
             raise Invalid("resharding is at another stage")
         if not one.up:
+            self._hand_on(found, one.shard)
             self._drop_last(found, one.shard)
         self._end(found)
+
+    def _hand_on(self, found: SimCollection, shard: int) -> None:
+        """What is only counted goes to the first shard."""
+        held = [replica.content for _, replica in self._replicas((found.name, shard))]
+        for _, replica in self._replicas((found.name, 0)) if found.name != POINTED else ():
+            replica.content += max(held, default=0)
+            replica.history.append((self.qdrant.world.now_s, replica.content))
 
     def _drop_last(self, found: SimCollection, shard: int) -> None:
         self.qdrant.drop_shard((found.name, shard))
@@ -280,12 +292,13 @@ class SimReshardings:
             del ops[at]
         for _, replica in self._replicas(place):
             replica.state = ""
-            self._keep(replica, place[1], shards)
+            if place[0] == POINTED:
+                self._keep(replica, place[1], shards)
 
     def _end(self, found: SimCollection) -> None:
         found.resharding = None
         found.resharded[-1].until_s = self.qdrant.world.now_s
-        for place in self.qdrant.places(found.name):
+        for place in self.qdrant.places(found.name) if found.name == POINTED else ():
             self._settle(place)
         self.qdrant.reshaped()
 
@@ -305,23 +318,23 @@ class SimReshardings:
 
     def _peer_stopped(self, peer: Peer) -> None:
         self._cleaned = {one for one in self._cleaned if one[0] != peer.id}
-        streams = [one for one in self.qdrant.moves.values() if one.to_shard is not None]
-        if any(peer.id in (one.source, one.target) for one in streams):
-            self._give_up()
+        for place, one in tuple(self.qdrant.moves.items()):
+            if one.to_shard is not None and peer.id in (one.source, one.target):
+                self._give_up(place[0])
 
-    def _give_up(self) -> None:
+    def _give_up(self, name: str) -> None:
         """Peers agree on the abort of what is under way, once a majority is there."""
-        found = self.qdrant.collections.get(POINTED)
+        found = self.qdrant.collections.get(name)
         one = found.resharding if found else None
         if one is not None:
-            self.qdrant.world.after(GIVEN_UP_S, partial(self._given_up, one.uuid))
+            self.qdrant.world.after(GIVEN_UP_S, partial(self._given_up, name, one.uuid))
 
-    def _given_up(self, uuid: str) -> None:
-        found = self.qdrant.collections.get(POINTED)
+    def _given_up(self, name: str, uuid: str) -> None:
+        found = self.qdrant.collections.get(name)
         one = found.resharding if found else None
         if one is None or one.uuid != uuid or one.stage != MIGRATING:
             return
         if self.qdrant.quorum():
-            self.abort(POINTED)
+            self.abort(name)
         elif not self.qdrant.stopped:
-            self.qdrant.world.after(GIVEN_UP_S, partial(self._given_up, uuid))
+            self.qdrant.world.after(GIVEN_UP_S, partial(self._given_up, name, uuid))

@@ -54,7 +54,7 @@ REPAIRED_WITHIN_S = 4000.0
 LINGER_S = 15.0
 """After the end: what was frozen or late may still come."""
 CALM, BURST_SHARE, DECEIVED_SHARE, TURNED_SHARE = 0.2, 0.4, 0.3, 0.12
-LOGS_SHARE, RESHARD_SHARE, DIVERGED_SHARE = 0.6, 0.1, 0.2
+LOGS_SHARE, RESHARD_SHARE, DIVERGED_SHARE, RENUMBERED_SHARE = 0.6, 0.1, 0.2, 0.5
 """How many of the histories are without any fault, and how many have what else is in a `Plan`."""
 _RAM = Path("/dev/shm")
 
@@ -62,8 +62,8 @@ _RAM = Path("/dev/shm")
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What happens in a history, drawn first: `fenced` backups, which other operations, writes in a
-    `burst` while shards are cut, data that change while numbers stand still (`deceived`), and which
-    of `situations`."""
+    `burst` while shards are cut, data that change while numbers stand still (`deceived`), restores
+    with other numbers of shards (`renumbered`), and which of `situations`."""
 
     fenced: bool
     restores: bool
@@ -79,6 +79,7 @@ class Plan:
     logs: bool
     archive: bool
     reshards: bool
+    renumbered: bool
     diverged: bool
     overwrites: bool
     undeletes: bool
@@ -103,6 +104,7 @@ class Plan:
             logs=random.Random(f"logs {seed}").random() < LOGS_SHARE,
             archive=is_archived(seed),
             reshards=random.Random(f"rings {seed}").random() < RESHARD_SHARE,
+            renumbered=random.Random(f"numbers {seed}").random() < RENUMBERED_SHARE,
             diverged=random.Random(f"differs {seed}").random() < DIVERGED_SHARE,
             overwrites=seed % 2 == 0 and is_overwritten(seed),
             undeletes=is_undeleted(seed),
@@ -124,8 +126,9 @@ class Plan:
     def with_reshards(self) -> Plan:
         """What is resharded has no logs here; and where replicas differ none may be dropped."""
         if not self.reshards:
-            return replace(self, diverged=False)
+            return replace(self, renumbered=False, diverged=False)
         plan = replace(self, logs=False, archive=False, deceived=False, turned=False, unkind="")
+        plan = replace(plan, renumbered=plan.renumbered and plan.restores)
         return replace(plan, rebalances=False) if plan.diverged else plan
 
 

@@ -29,6 +29,7 @@ from cleancut.core.primitives.timestamps import format_second, to_second
 from cleancut.core.protocol.documents import RestoredShard
 from cleancut.core.protocol.etcd_records import Operation, Seeded
 from cleancut.core.protocol.evidence import Consistency
+from cleancut.core.protocol.followers import waits_for_reshards
 from cleancut.core.protocol.moment import Moment
 from cleancut.core.protocol.requests import (
     BackupRequest,
@@ -109,7 +110,7 @@ def restore_from(operation: Operation, request: RestoreRequest, unread: tuple[st
     return Restore(
         id=operation.id,
         backup_epoch=request.backup,
-        state=operation.state,
+        state=State.RESHARDING if waits_for_reshards(operation) else operation.state,
         created_at=to_second(operation.created_at),
         ended_at=to_second(operation.ended_at),
         collections=tuple(RestoredCollection(name=name) for name in request.collections),

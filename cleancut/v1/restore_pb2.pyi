@@ -27,6 +27,7 @@ class RestoreState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RESTORE_STATE_ROLLED_BACK: _ClassVar[RestoreState]
     RESTORE_STATE_NEEDS_OPERATOR: _ClassVar[RestoreState]
     RESTORE_STATE_ABORTED: _ClassVar[RestoreState]
+    RESTORE_STATE_RESHARDING: _ClassVar[RestoreState]
 RESTORE_STATE_UNSPECIFIED: RestoreState
 RESTORE_STATE_PENDING: RestoreState
 RESTORE_STATE_PLANNED: RestoreState
@@ -40,6 +41,7 @@ RESTORE_STATE_ROLLING_BACK: RestoreState
 RESTORE_STATE_ROLLED_BACK: RestoreState
 RESTORE_STATE_NEEDS_OPERATOR: RestoreState
 RESTORE_STATE_ABORTED: RestoreState
+RESTORE_STATE_RESHARDING: RestoreState
 
 class RestoredCollection(_message.Message):
     __slots__ = ("name", "published_as", "shards", "counts_equal", "replicas_active", "created_as", "aliases", "schema_equal", "keys_equal", "sample_queries_equal", "status")

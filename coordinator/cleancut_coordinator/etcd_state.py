@@ -9,6 +9,7 @@ from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import Fenced, Refused
 from cleancut.core.primitives.ids import AgentName, Epoch, OperationId
 from cleancut.core.protocol.etcd_records import Ctl, Operation, Session
+from cleancut.core.protocol.followers import waits_for_reshards
 from cleancut.core.protocol.states import Phase, State
 from cleancut.ports.coordination import KeyValue
 from cleancut_coordinator.context import CoordinatorContext
@@ -29,13 +30,17 @@ async def check_phase(context: CoordinatorContext, epoch: Epoch, *phases: Phase)
         raise Fenced(f"epoch {epoch} is no longer in {' or '.join(phases)}")
 
 
-async def check_restored(context: CoordinatorContext, restore: OperationId) -> None:
-    """Raises: Refused, unless this restore, which another operation follows, is done; "": none."""
+async def check_restored(
+    context: CoordinatorContext, restore: OperationId, *, reshards: bool = False
+) -> None:
+    """Raises: Refused, unless this restore, which another operation follows, is done, or
+    waits for its `reshards`; "": none."""
     if not restore:
         return
     found = await read_record(context, context.keys.operation(restore), Operation)
     state = found.state if found else State.ABORTED
-    if state is not State.DONE:
+    waits = reshards and found is not None and waits_for_reshards(found)
+    if state is not State.DONE and not waits:
         raise Refused(
             f"restore {restore} is {state}, so there is nothing of it to rebalance or reshard",
             "restore again, with the same flags",

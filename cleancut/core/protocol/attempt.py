@@ -73,6 +73,12 @@ class Attempt(ABC):
         if not self.members:
             return []
         first = self.members[min(self.members)]
+        return self.open_by(
+            event, speaker=first.session if self.kind in _SPOKEN else FencingToken(0)
+        )
+
+    def open_by(self, event: Started, *, speaker: FencingToken) -> list[Command]:
+        """PREPARE of the attempt that was begun is `opening`."""
         self.opening = Ctl(
             kind=self.kind,
             phase=Phase.PREPARE,
@@ -81,7 +87,7 @@ class Attempt(ABC):
             attempt=self.attempt,
             bounds=self.bounds,
             probe=event.nonce,
-            speaker=first.session if self.kind in _SPOKEN else FencingToken(0),
+            speaker=speaker,
         )
         return [self.run(Probe(event.epoch, event.nonce, self.selection()))]
 

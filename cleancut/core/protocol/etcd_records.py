@@ -374,7 +374,7 @@ class Operation(Record, frozen=True):
     after: OperationId = OperationId("")
     seeded: Seeded | None = None  # of a seed that is done
     unusable: tuple[UnusableReplica, ...] = ()  # found by earlier attempts of a backup
-    detail_epoch: Epoch = Epoch(0)  # of a reshard: the attempt whose document that is
+    detail_epoch: Epoch = Epoch(0)  # of a reshard, a restore: the attempt whose document that is
     # Of a reshard: the number of shards after its last step; 0: unknown. Of an undelete: points
     # that were put back.
     reached: int = 0
@@ -385,6 +385,11 @@ class Operation(Record, frozen=True):
     asked_by: str = ""
     traces: tuple[Trace, ...] = ()
     recorded: bool = False
+
+    @property
+    def detail_at(self) -> Epoch:
+        """The attempt whose document `detail` is."""
+        return self.detail_epoch or self.epoch
 
     @property
     def counted(self) -> int:

@@ -92,6 +92,8 @@ class StoreMarks:
 _AGAIN = (Phase.COMMIT, State.COMMITTED), (Phase.COUNT, State.DONE)
 """What may be done again at its end: what is published has the same bytes, what is counted is over.
 """
+_MADE_WAY = frozenset({Phase.SEAL, Phase.PUBLISH, Phase.ROLLBACK})
+"""Where a restore may stand that was about to make way for its reshards, and was not seen to."""
 
 
 class Takeover(Enum):
@@ -123,9 +125,10 @@ def judge_takeover(ctl: Ctl, marks: StoreMarks) -> Takeover:
     is the end, and a publication that was marked is never undone."""
     if marks.behind or marks.newest > ctl.epoch:
         return Takeover.STOP
+    made_way = marks.ended is State.PENDING and ctl.phase in _MADE_WAY
     if (ctl.phase, marks.ended) in _AGAIN:
         return Takeover.GO_ON
-    if marks.ended is not None:
+    if marks.ended is not None and not made_way:
         ends = (Phase.PUBLISH, State.DONE), (Phase.ROLLBACK, State.ROLLED_BACK)
         return Takeover.CLOSE if (ctl.phase, marks.ended) in ends else Takeover.STOP
     if marks.begun and ctl.phase is Phase.PREPARE:

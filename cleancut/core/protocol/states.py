@@ -59,6 +59,7 @@ class State(StrEnum):
     CREATING = "CREATING"
     RECOVERING = "RECOVERING"
     VERIFYING = "VERIFYING"
+    RESHARDING = "RESHARDING"  # only shown: of a restore that waits for its reshards
     PUBLISHING = "PUBLISHING"
     DONE = "DONE"
     ROLLING_BACK = "ROLLING_BACK"

@@ -6,11 +6,13 @@ finished, whatever fails or is asked for. So the collection is whole at every en
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 from msgspec.structs import replace
 
 from cleancut.core.primitives.codec import decode
+from cleancut.core.primitives.errors import NotFound
 from cleancut.core.primitives.ids import AgentName
 from cleancut.core.protocol.commands import Command, Effect, Persist
 from cleancut.core.protocol.etcd_records import Failure, Operation
@@ -21,6 +23,7 @@ from cleancut.core.protocol.votes import CANCELLED
 from cleancut.core.reshard.phases import (
     ATTEMPTS,
     FINISH_S,
+    GONE_S,
     STATE_OF,
     TRANSITIONS,
     AbortStep,
@@ -49,7 +52,7 @@ class ReshardMachine(LiveAttempt):
 
     def reset(self, now_s: float) -> None:
         super().reset(now_s)
-        self.finish_by_s = now_s + FINISH_S
+        self.finish_by_s, self.gone_by_s = now_s + FINISH_S, inf
 
     def fresh(self) -> dict[str, Any]:
         return {}  # the detail of the step before goes on
@@ -80,6 +83,7 @@ class ReshardMachine(LiveAttempt):
         return compare(self.ctl.epoch, self.ctl.draft, documents)
 
     def answered(self, effect: Effect, result: Any, now_s: float) -> list[Command]:
+        self.gone_by_s = inf
         match effect:
             case PlanStep():
                 return self._planned(result, now_s)
@@ -190,6 +194,10 @@ class ReshardMachine(LiveAttempt):
         if self.waiting is not None:  # it has a bound of its own
             self.start_clocks(now_s)
             return []
+        gone = failure.reason == NotFound.reason
+        self.gone_by_s = min(self.gone_by_s, now_s + GONE_S) if gone else inf
+        if now_s >= self.gone_by_s:
+            return self.close(State.FAILED, with_number(self._operation, failure))
         if now_s >= self.finish_by_s:
             return self._stuck(failure)
         self.tries = 0

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from cleancut.core.primitives.ids import AgentName, Epoch
 from cleancut.core.protocol.effect_requests import Drain, Probe
-from cleancut.core.protocol.etcd_records import Failure, Reading, Vote
+from cleancut.core.protocol.etcd_records import Ctl, Failure, Reading, Vote
 from cleancut.core.protocol.evidence import only_drained
 from cleancut.core.protocol.high_water import ReadMarks
 from cleancut.core.protocol.moment import REPLAY_BYTES_PER_S, ShardMoment
 from cleancut.core.protocol.requests import RestoreRequest
-from cleancut.core.protocol.states import Phase, State
+from cleancut.core.protocol.states import PERMANENT, Phase, State
 from cleancut.core.protocol.votes import Members, Votes, with_tasks
 from cleancut.core.restore.overwrite import DrainOld
 
@@ -27,6 +29,9 @@ TRANSITIONS: dict[tuple[Phase, Phase], str] = {
     (Phase.RECOVER, Phase.VERIFY): "all shards are recovered, drained",
     (Phase.VERIFY, Phase.VERIFY): "a new leader drains again",
     (Phase.VERIFY, Phase.SEAL): "all are counted and searched, drained again",
+    (Phase.SEAL, Phase.IDLE): "as to PUBLISH; its reshards come first",
+    (Phase.PREPARE, Phase.SEAL): "its reshards are over, what it restored is known again",
+    (Phase.PREPARE, Phase.ROLLBACK): "it was canceled while it waited for its reshards",
     (Phase.SEAL, Phase.VERIFY): "a peer restarted, its shards are counted again",
     (Phase.SEAL, Phase.PUBLISH): "all read again, no foreign writes, replicas are equal",
     (Phase.SEAL, Phase.STANDSTILL): "as to PUBLISH; what is to be overwritten is drained",
@@ -123,6 +128,25 @@ class Review:
 
 
 @dataclass(frozen=True, slots=True)
+class MakeWay:
+    """Mark that nothing of the attempt is left to be done, if reshards of this restore are to come
+    before its names are published. Result: the last of them; "", if there is none. Repeatable."""
+
+    epoch: Epoch
+    draft: str
+    report: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakeUp:
+    """Stage what an earlier attempt has restored, `before` its reshards, as of this one: its draft,
+    the uuids of its collections and its report. Result: the draft's sha256. Repeatable."""
+
+    epoch: Epoch
+    before: tuple[Epoch, str]
+
+
+@dataclass(frozen=True, slots=True)
 class MarkPublished:
     """Write into the store that this restore is published, before anybody can see it: from here on
     it is never undone. Result: the sha256 of the report that counts. Repeatable."""
@@ -156,6 +180,8 @@ RestoreEffect = (
     | Drain
     | Review
     | DrainOld
+    | MakeWay
+    | TakeUp
     | MarkPublished
     | PublishRestore
     | RollBack
@@ -179,6 +205,42 @@ def free_of(members: Members, votes: Votes) -> tuple[tuple[AgentName, int], ...]
     """The free bytes of each member, from PREPARE; -1: unknown."""
     given = {name: votes.get((Phase.PREPARE.value, name)) for name in sorted(members)}
     return tuple((name, vote.free_bytes if vote else -1) for name, vote in given.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """How often an effect has failed in its phase, which began `since_s` ago. `resharded`: the
+    attempt publishes what an earlier one has restored."""
+
+    tries: int
+    since_s: float
+    resharded: bool
+
+
+def may_repeat(effect: RestoreEffect, failure: Failure, tried: Tried, stalled_s: float) -> bool:
+    """True for an effect that is idempotent: not the second drain, whose number counts."""
+    permanent = failure.reason in PERMANENT
+    match effect:
+        case ReadMarks():
+            return True  # until they are read, nothing may be done, and nothing undone
+        case Review() if not tried.resharded:
+            return False
+        case Review() | MakeWay() | TakeUp() | MarkPublished() | PublishRestore() | RollBack():
+            return tried.since_s < (REFUSED_S if permanent else stalled_s)
+        case Create() | Drain(round=1):
+            return not permanent and tried.tries < TRIES
+        case _:
+            return False
+
+
+def unfinished(ctl: Ctl, failure: Failure) -> Failure:
+    """The failure of a restore that can be neither completed nor undone."""
+    if ctl.phase is Phase.ROLLBACK:
+        cause = ctl.failure.message if ctl.failure else "unknown"
+        message = f"a restore failed ({cause}) and cannot be rolled back: {failure.message}"
+    else:
+        message = f"all shards are restored and verified, but not published: {failure.message}"
+    return replace(failure, message=message)
 
 
 def no_foreign_writes(members: Members, votes: Votes) -> bool:

@@ -39,6 +39,7 @@ from cleancut.core.restore.resharded import (
 )
 from cleancut.core.restore.shard_numbers import (
     ReshardAfter,
+    promised_blockers,
     reshard_blockers,
     reshard_warnings,
     reshards_after,
@@ -133,6 +134,13 @@ class PlacementPlan(Record, frozen=True):
         )
 
 
+def _names(planned: CollectionPlan) -> tuple[str, ...]:
+    """All that will name it; what is repaired has its name already."""
+    if planned.action == "repair":
+        return ()
+    return (planned.published_as, planned.created_as, *planned.aliases)
+
+
 def _without_id(planned: CollectionPlan) -> CollectionPlan:
     if planned.action in {"create", "repair"}:
         return planned
@@ -200,6 +208,7 @@ def make_plan(
             *store_blockers(request.from_store, target),
             *quota_blockers(request, manifest, target),
             *(f"{one.name}: {one.reason}" for one in planned if one.action == "refuse"),
+            *promised_blockers((n for one in planned for n in _names(one)), target),
             *(version_blockers(versions) if built else reshard_blockers(reshards, target)),
             *space_blockers(shares, target),
         ),

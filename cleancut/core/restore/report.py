@@ -34,7 +34,8 @@ class RestoreDraft(Record, frozen=True):
     canary that answers otherwise undoes it. `accept_count`: more points than the group says do not.
     `moment`: to which logs are replayed; then `collections` are as they were at it, and nothing was
     counted. `quotas`: what the cluster's quotas are to be; None leaves them. `old`: what it
-    overwrites, and where that is kept. Order: `planned` as `collections`."""
+    overwrites, and where that is kept. `verified`: sha256 of the report before its reshards, which
+    are over; "" if all of it is done in one attempt. Order: `planned` as `collections`."""
 
     epoch: Epoch
     operation: OperationId
@@ -52,6 +53,7 @@ class RestoreDraft(Record, frozen=True):
     store: str = ""
     quotas: dict[str, Any] | None = None
     old: OldData | None = None
+    verified: str = ""
 
     @property
     def elsewhere(self) -> bool:
@@ -112,7 +114,8 @@ class RestoreReport(Record, frozen=True):
     """The final checks of a restore: staged/<epoch>/<sha256>.json, named by the operation.
 
     `recovered_bytes` in `recover_s` seconds: of the peer that took longest; zeros, if unknown.
-    `moment`: the one that its shards are of, if logs were replayed.
+    `moment`: the one that its shards are of, if logs were replayed. `draft`: sha256 of the
+    attempt's.
     """
 
     epoch: Epoch
@@ -125,6 +128,12 @@ class RestoreReport(Record, frozen=True):
     recovered_bytes: int = 0
     recover_s: float = 0.0
     moment: Moment | None = None
+    draft: str = ""
+
+    def total_of(self, name: str) -> int:
+        """The points of a collection of the group, each shard counted once."""
+        mine = {one.shard_id: one.count for one in self.shards if one.collection == name}
+        return sum(mine.values())
 
 
 class ObservedCollection(Record, frozen=True):

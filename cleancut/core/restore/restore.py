@@ -1,8 +1,9 @@
 """Coordinator's machine of a restore: prepare, create, recover, verify, publish -- or roll back.
 
 Before CREATE nothing is touched; from then on the restore either completes, or the current leader
-drops what it created. `Persist` and the staged draft hold everything that a successor needs,
-so a crash at any line is just another `TakenOver`. No I/O, no clock.
+drops what it created. One with reshards is pending again in between: the attempt after them only
+looks at what is there, and publishes. `Persist` and the staged draft hold everything that a
+successor needs, so a crash at any line is just another `TakenOver`. No I/O, no clock.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 
 from cleancut.core.primitives.codec import decode, digest_of
 from cleancut.core.primitives.errors import Corrupt
+from cleancut.core.primitives.ids import FencingToken, OperationId
 from cleancut.core.protocol.attempt import Attempt
 from cleancut.core.protocol.commands import Command, Effect, Persist, Stop
 from cleancut.core.protocol.effect_requests import Drain, Drained, Probe
@@ -62,25 +64,28 @@ from cleancut.core.restore.phases import (
     FOREIGN_WRITES,
     LEADER_CHANGED,
     NEVER_STEADY,
-    REFUSED_S,
     RETRY_S,
     ROUNDS,
     ROUNDS_MORE,
     SESSION_LOST,
     STATE_OF,
     TRANSITIONS,
-    TRIES,
     UNDOABLE,
     CheckRestore,
     Create,
+    MakeWay,
     MarkPublished,
     PublishRestore,
     Review,
     RollBack,
+    TakeUp,
+    Tried,
     free_of,
     longest_bound_s,
+    may_repeat,
     no_foreign_writes,
     peer_restarted,
+    unfinished,
 )
 
 
@@ -133,7 +138,17 @@ class RestoreMachine(Attempt):
     def _began(self, event: Started, now_s: float) -> list[Command]:
         assert self.idle, "an operation began while another holds ctl"
         self.reset(now_s)
+        if event.operation.detail:  # agents have done their part
+            self.begin(event, failure=None)
+            self.members, self.votes = {}, {}
+            return self.open_by(event, speaker=FencingToken(0))
         return self.open(event, failure=None) or self.abort(no_agent(event.problems))
+
+    @property
+    def _resharded(self) -> bool:
+        """True in an attempt that publishes what an earlier one has restored."""
+        one = self.operation
+        return one is not None and bool(one.detail) and one.detail_at != one.epoch
 
     def _took(self, event: TakenOver, now_s: float) -> list[Command]:
         self.reset(now_s)
@@ -162,14 +177,14 @@ class RestoreMachine(Attempt):
         """Goes on where the predecessor ended."""
         self.start_clocks(now_s)
         self.start_stall(now_s)
-        if self.cancel_asked:
-            return self._cancelled(now_s)
+        if self.cancel_asked and (commands := self._cancelled(now_s)):
+            return commands
         for (phase, agent), vote in sorted(self.votes.items()):
             if phase == self.ctl.phase.value and not vote.yes:
                 return self.end(reported_by(agent, vote.failure), now_s)
         match self.ctl.phase:
             case Phase.PREPARE:
-                return self.abort(LEADER_CHANGED)
+                return self._take_up() if self._resharded else self.abort(LEADER_CHANGED)
             case Phase.CREATE:
                 return [self._create()]
             case Phase.RECOVER:
@@ -260,6 +275,8 @@ class RestoreMachine(Attempt):
         if self.request().overwrite:
             self.report = report
             return [self.run(DrainOld(self.ctl.epoch, self.ctl.draft))]
+        if self.request().shards and not self._resharded:
+            return [self.run(MakeWay(self.ctl.epoch, self.ctl.draft, report))]
         return [self.run(MarkPublished(self.ctl.epoch, self.ctl.draft, report))]
 
     def _old_drained(self, tasks: Any, now_s: float) -> list[Command]:
@@ -279,6 +296,36 @@ class RestoreMachine(Attempt):
         if written := written_since(self.members, self.votes):
             return self.roll_back(written, now_s)
         return [self.run(MarkPublished(self.ctl.epoch, self.ctl.draft, self.report))]
+
+    # A restore with reshards
+
+    def _made_way(self, effect: MakeWay, last: OperationId, now_s: float) -> list[Command]:
+        """The reshards get their turns, and the rest of this restore one after the last of them."""
+        assert self.operation is not None
+        if not last:
+            return [self.run(MarkPublished(effect.epoch, effect.draft, effect.report))]
+        self.move(Phase.IDLE, now_s)
+        self.operation = replace(
+            self.operation,
+            state=State.PENDING,
+            detail=effect.report,
+            detail_epoch=effect.epoch,
+            after=last,
+            attempts=0,
+        )
+        return [Persist(self.ctl, self.operation)]
+
+    def _take_up(self) -> list[Command]:
+        assert self.operation is not None
+        before = self.operation.detail_at, self.operation.detail
+        return [self.run(TakeUp(self.ctl.epoch, before))]
+
+    def _taken_up(self, draft: str, now_s: float) -> list[Command]:
+        assert self.operation is not None
+        self.ctl = replace(self.ctl, draft=draft)
+        if self.operation.cancelled:
+            return self.roll_back(CANCELLED, now_s)
+        return [*self.move(Phase.SEAL, now_s), *self._sealed(now_s)]
 
     # Sessions and time
 
@@ -306,7 +353,7 @@ class RestoreMachine(Attempt):
             effect, self.again = self.again, None
             return [self.run(effect)]
         timed = self.ctl.phase in UNDOABLE or self.ctl.phase is Phase.PREPARE
-        bounded = ReadMarks | Create | Review | DrainOld | MarkPublished
+        bounded = ReadMarks | Create | Review | DrainOld | MakeWay | TakeUp | MarkPublished
         if not timed or isinstance(self.waiting, bounded):
             return []  # its bound grows with the number of collections, so the shell sets it
         if isinstance(self.waiting, CheckRestore) and self.waiting.request.target is not None:
@@ -323,10 +370,17 @@ class RestoreMachine(Attempt):
             self.cancel_asked = True
             return []
         if self.ctl.phase is Phase.PREPARE or self.opening is not None:
-            return self.abort(CANCELLED)
+            return self._cancel_later() if self._resharded else self.abort(CANCELLED)
         if isinstance(self.waiting or self.again, MarkPublished):
             return []  # it may be marked already
         return self.roll_back(CANCELLED, now_s) if self.ctl.phase in UNDOABLE else []
+
+    def _cancel_later(self) -> list[Command]:
+        """It is rolled back once what it restored is known again."""
+        assert self.operation is not None
+        self.operation = replace(self.operation, cancelled=True)
+        again = [] if self.busy else self._take_up()
+        return [Persist(operation=self.operation), *again]
 
     # Answers of effects
 
@@ -334,7 +388,7 @@ class RestoreMachine(Attempt):
         effect, self.waiting = self.waiting, None
         match effect:
             case Probe():
-                return self.opened(now_s)
+                return [*self.opened(now_s), *(self._take_up() if self._resharded else ())]
             case ReadMarks():
                 return self._marks_read(event.result, now_s)
             case CheckRestore():
@@ -349,8 +403,17 @@ class RestoreMachine(Attempt):
                 return self._reviewed(event.result)
             case DrainOld():
                 return self._old_drained(event.result, now_s)
+            case _:
+                return self._done_last(effect, event.result, now_s)
+
+    def _done_last(self, effect: Effect | None, result: Any, now_s: float) -> list[Command]:
+        match effect:
+            case MakeWay():
+                return self._made_way(effect, result, now_s)
+            case TakeUp():
+                return self._taken_up(result, now_s)
             case MarkPublished():
-                return self._publish(event.result, now_s)
+                return self._publish(result, now_s)
             case PublishRestore():
                 return self.move(Phase.IDLE, now_s)
             case RollBack():
@@ -390,7 +453,7 @@ class RestoreMachine(Attempt):
 
     def _publish(self, report: str, now_s: float) -> list[Command]:
         assert self.operation is not None
-        self.operation = replace(self.operation, detail=report)
+        self.operation = replace(self.operation, detail=report, detail_epoch=self.ctl.epoch)
         moved = self.move(Phase.PUBLISH, now_s)
         return [*moved, self.run(PublishRestore(self.ctl.epoch, self.ctl.draft))]
 
@@ -399,38 +462,19 @@ class RestoreMachine(Attempt):
         effect, self.waiting = self.waiting, None
         assert effect is not None
         self.tries += 1
-        if self._may_repeat(effect, event.failure, now_s):
+        tried = Tried(self.tries, now_s - self.phase_began_s, resharded=self._resharded)
+        if may_repeat(effect, event.failure, tried, self.ctl.bounds.stalled_s):
             self.again, self.again_at_s = effect, now_s + RETRY_S
             return []
-        if isinstance(effect, MarkPublished | PublishRestore | RollBack):
-            return self.close(State.NEEDS_OPERATOR, self._unfinished(event.failure))
+        if isinstance(effect, MakeWay | TakeUp | MarkPublished | PublishRestore | RollBack):
+            return self.close(State.NEEDS_OPERATOR, unfinished(self.ctl, event.failure))
         return self.end(event.failure, now_s)
-
-    def _may_repeat(self, effect: Effect, failure: Failure, now_s: float) -> bool:
-        """True for an effect that is idempotent: not the second drain, whose number counts."""
-        permanent = failure.reason in PERMANENT
-        match effect:
-            case ReadMarks():
-                return True  # until they are read, nothing may be done, and nothing undone
-            case MarkPublished() | PublishRestore() | RollBack():
-                bound_s = REFUSED_S if permanent else self.ctl.bounds.stalled_s
-                return now_s - self.phase_began_s < bound_s
-            case Create() | Drain(round=1):
-                return not permanent and self.tries < TRIES
-            case _:
-                return False
-
-    def _unfinished(self, failure: Failure) -> Failure:
-        if self.ctl.phase in {Phase.SEAL, Phase.STANDSTILL, Phase.PUBLISH}:
-            message = f"all shards are restored and verified, but not published: {failure.message}"
-        else:
-            cause = self.ctl.failure.message if self.ctl.failure else "unknown"
-            message = f"a restore failed ({cause}) and cannot be rolled back: {failure.message}"
-        return replace(failure, message=message)
 
     # The end of an attempt
 
     def end(self, failure: Failure, now_s: float) -> list[Command]:
+        if self._resharded and self.ctl.phase is Phase.SEAL:
+            return self.close(State.NEEDS_OPERATOR, unfinished(self.ctl, failure))
         undo = self.ctl.phase in UNDOABLE
         return self.roll_back(failure, now_s) if undo else self.abort(failure)
 
@@ -446,6 +490,10 @@ class RestoreMachine(Attempt):
         """Ends the attempt before anything was touched. It is pending again, as a new epoch, if it
         can be repeated."""
         assert self.operation is not None
+        if self._resharded:
+            over = self.operation.attempts >= ATTEMPTS
+            state = State.NEEDS_OPERATOR if over else State.PENDING
+            return self.close(state, unfinished(self.ctl, failure))
         final = failure.reason in PERMANENT or failure.reason == Corrupt.reason  # it stays broken
         repeat = not final and self.operation.attempts < ATTEMPTS
         return self.close(State.PENDING if repeat else State.ABORTED, failure)

@@ -6,7 +6,7 @@ their number afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 
 from cleancut.core.cluster.collection_config import replication_factor
@@ -160,6 +160,17 @@ def reshard_blockers(reshards: Sequence[ReshardAfter], target: Target) -> Iterat
             f" {ENABLING} for every peer, and restart them one by one; or build the shards before"
             " it, with --offline"
         )
+
+
+def promised_blockers(names: Iterable[str], target: Target) -> Iterator[str]:
+    """Why names cannot be restored now: another restore will publish them."""
+    wanted = set(names)
+    for one in target.promised:
+        if one.name in wanted:
+            yield (
+                f"restore {one.restore} publishes {one.name!r} once its reshards are over: wait for"
+                f" that, or cancel it with `cleancut restore cancel {one.restore}`"
+            )
 
 
 def reshard_warnings(reshards: Sequence[ReshardAfter]) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from cleancut.core.cluster.peer_names import peer_and_id
 from cleancut.core.primitives.codec import Record
-from cleancut.core.primitives.ids import AgentName, PeerId, ShardId
+from cleancut.core.primitives.ids import AgentName, OperationId, PeerId, ShardId
 
 FREE_STEP = 256 * 1024 * 1024
 """Bytes. Free space is reported in steps of this size, rounded down, so that it rarely changes."""
@@ -46,11 +46,19 @@ class LiveCollection(Record, frozen=True):
     replicas: tuple[LiveReplica, ...] = ()
 
 
+class PromisedName(Record, frozen=True):
+    """A name that a restore publishes once its reshards are over."""
+
+    name: str
+    restore: OperationId
+
+
 class Target(Record, frozen=True):
     """The cluster as it is now.
 
     `live`: of collections in which single shards are to be repaired, else empty. `rate`: bytes a
-    second that one peer recovered in earlier restores; None: not measured yet.
+    second that one peer recovered in earlier restores; None: not measured yet. `promised`: names
+    of restores that are verified, and not published yet.
     """
 
     peers: tuple[TargetPeer, ...]
@@ -58,6 +66,7 @@ class Target(Record, frozen=True):
     aliases: tuple[tuple[str, str], ...] = ()
     live: tuple[LiveCollection, ...] = ()
     rate: float | None = None
+    promised: tuple[PromisedName, ...] = ()
 
     def named(self, peer: PeerId) -> str:
         """The peer by its agent and its id, for people."""

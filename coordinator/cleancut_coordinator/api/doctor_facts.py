@@ -319,7 +319,7 @@ async def _kept(context: CoordinatorContext, operation: Operation) -> tuple[tupl
     """What its report says it has kept; nothing, if that cannot be read."""
     if not operation.detail:
         return ()
-    path = context.paths.staged(operation.epoch, operation.detail)
+    path = context.paths.staged(operation.detail_at, operation.detail)
     try:
         data = await get_checked(context.store, path, operation.detail)
         report = decode(RestoreReport, data, path)

@@ -40,6 +40,7 @@ from cleancut.core.primitives.ids import (
 )
 from cleancut.core.primitives.timestamps import parse_asked, to_second
 from cleancut.core.protocol.etcd_records import Operation
+from cleancut.core.protocol.followers import is_reshard_after, rebalance_after
 from cleancut.core.protocol.moment import Moment, MomentRequest
 from cleancut.core.protocol.requests import ReshardRequest, RestoreRequest, ShardNumber
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind, Phase, State
@@ -60,6 +61,17 @@ from cleancut_coordinator.leader import requests
 from cleancut_coordinator.leadership import Leadership
 from cleancut_coordinator.restore.drop_replaced import drop_replaced, remaining_replaced
 from cleancut_coordinator.restore.effects import RestoreEffects
+
+_UNSEEN = frozenset(
+    {
+        State.RESHARDING,
+        State.PREPARING,
+        State.VERIFYING,
+        State.ROLLING_BACK,
+        State.ROLLED_BACK,
+    }
+)
+"""With a report, and its names are not published."""
 
 
 class RestoreService:
@@ -274,7 +286,7 @@ class RestoreService:
         request, unread = read_asked(operation, RestoreRequest, nothing)
         shown = restore_from(operation, request, unread)
         if request.rebalance:
-            shown = replace(shown, rebalance_id=requests.rebalance_after(operation.id))
+            shown = replace(shown, rebalance_id=rebalance_after(operation.id))
         if request.shards:
             shown = await self._with_reshards(shown)
         if not unread:
@@ -297,7 +309,7 @@ class RestoreService:
         """`shown`, with the reshards that follow, and what has become of them."""
         restore = OperationId(shown.id)
         recorded = await requests.load_all(self._context, OperationKind.RESHARD)
-        followers = [one for one in recorded if requests.is_reshard_after(one.id, restore)]
+        followers = [one for one in recorded if is_reshard_after(one.id, restore)]
         followers.sort(key=lambda one: numbered(one.id))
         warnings = [text for one in followers for text in _of_reshard(one, shown.state)]
         return replace(
@@ -335,17 +347,23 @@ class RestoreService:
         )
 
     async def _report(self, operation: Operation) -> RestoreReport:
-        path = self._context.paths.staged(operation.epoch, operation.detail)
+        path = self._context.paths.staged(operation.detail_at, operation.detail)
         data = await get_checked(self._context.store, path, operation.detail)
         return decode(RestoreReport, data, path)
 
     async def _with_report(self, shown: Restore, report: RestoreReport) -> Restore:
-        published = shown.state is State.DONE
+        published, seen = shown.state is State.DONE, shown.state not in _UNSEEN
         kept = await remaining_replaced(self._context, report.kept) if published else ()
         return replace(
             shown,
             collections=tuple(
-                to_value(RestoredCollection, one, sample_queries_equal=one.canaries_equal)
+                to_value(
+                    RestoredCollection,
+                    one,
+                    sample_queries_equal=one.canaries_equal,
+                    published_as=one.published_as if seen else "",
+                    aliases=one.aliases if seen else (),
+                )
                 for one in report.collections
             ),
             kept=tuple(to_value(KeptCollection, one) for one in kept),

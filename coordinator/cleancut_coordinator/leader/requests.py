@@ -10,6 +10,7 @@ from cleancut.core.primitives.codec import Record, decode, digest_of, encode
 from cleancut.core.primitives.errors import Fenced, Invalid, NotFound
 from cleancut.core.primitives.ids import FencingToken, OperationId, check_collection_name, numbered
 from cleancut.core.protocol.etcd_records import Operation
+from cleancut.core.protocol.followers import rebalance_after, reshard_ids_after
 from cleancut.core.protocol.requests import (
     BackupRequest,
     RebalanceRequest,
@@ -100,23 +101,6 @@ async def record(
     return operation
 
 
-def rebalance_after(operation: OperationId) -> OperationId:
-    """The id of the rebalance that was recorded with this operation."""
-    return OperationId(f"{_PREFIX[OperationKind.REBALANCE]}-{operation.partition('-')[2]}")
-
-
-def reshard_ids_after(operation: OperationId, count: int) -> tuple[OperationId, ...]:
-    """The ids of the reshards that were recorded with this operation, in their order."""
-    stem = f"{_PREFIX[OperationKind.RESHARD]}-{operation.partition('-')[2]}"
-    return tuple(OperationId(f"{stem}-{number + 1}") for number in range(count))
-
-
-def is_reshard_after(reshard: OperationId, operation: OperationId) -> bool:
-    """True if the reshard was recorded with this operation."""
-    stem, number = numbered(reshard)
-    return number > 0 and stem == f"{_PREFIX[OperationKind.RESHARD]}-{operation.partition('-')[2]}"
-
-
 def put_followers(
     context: CoordinatorContext,
     operation: Operation,
@@ -124,7 +108,8 @@ def put_followers(
     reshards: Sequence[ReshardRequest] = (),
     rebalance: bool = False,
 ) -> list[Put]:
-    """The operations that begin one after the other when `operation` is done."""
+    """The operations that begin one after the other: reshards once `operation` is verified, the
+    rest when it is done."""
     made: list[Operation] = []
 
     def follow(name: OperationId, kind: OperationKind, request: Record) -> None:

@@ -33,6 +33,11 @@ from cleancut.core.protocol.etcd_records import (
 )
 from cleancut.core.protocol.events import TakenOver
 from cleancut.core.protocol.fence import Fence
+from cleancut.core.protocol.followers import (
+    reshards_of_canceled,
+    waits_for_another,
+    waits_for_reshards,
+)
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind, State
 from cleancut.core.protocol.votes import CANCELLED
 from cleancut.core.reshard.phases import with_number
@@ -235,20 +240,30 @@ class LeaderState:
             record
             for record in records
             if record.state is State.PENDING
-            and record.after not in open_ones
+            and not waits_for_another(record, open_ones)
             and record.id not in held
         ]
         return sorted(waiting, key=lambda record: (record.turns, record.created_at))
 
     async def cancel_pending(self, operation: OperationId) -> None:
-        """Ends an operation that has not begun, or waits for another attempt."""
+        """Ends an operation that has not begun, or waits for another attempt. A restore that waits
+        for its reshards is rolled back in its next one."""
         found = await self.operation(operation)
+        if found is not None and waits_for_reshards(found):
+            await self._change(operation, _PENDING, cancelled=True)
+            return
         state, failure = State.ABORTED, CANCELLED
         if found is not None and found.kind is OperationKind.RESHARD:  # between two steps
             state, failure = State.CANCELED, with_number(found, CANCELLED)
         if found is not None and found.kind is OperationKind.UNDELETE:
             state, failure = State.CANCELED, with_points(found, CANCELLED)
         await self._change(operation, _PENDING, state=state, failure=failure)
+
+    async def reshards_of_canceled(self) -> tuple[OperationId, ...]:
+        """The reshards that are to end since their restore was canceled."""
+        listing = await self._etcd.list(self._keys.operations)
+        found = (decode_or_skip(self._context, Operation, item) for item in listing.items)
+        return reshards_of_canceled(record for record in found if record is not None)
 
     async def note_waiting(self, operation: Operation, failure: Failure) -> None:
         """Shows why a pending operation does not begin. Without effect for another leader."""

@@ -250,8 +250,11 @@ class LeaderTerm:
                 await self._step(Cancelled(), group)
             else:
                 await self._state.cancel_pending(asked)
+                self._cancels.update(await self._state.reshards_of_canceled())
         now_s = self._context.clock.monotonic_s()
         if self.machine.idle and now_s >= max(self._not_before_s, self._look_at_s):
+            for name in await self._state.reshards_of_canceled():
+                await self._state.cancel_pending(name)
             operation = await self._patience.next_ready()
             if operation is None:
                 self._look_at_s = now_s + _LOOK_S

@@ -310,7 +310,11 @@ class GarbageCollector:
 
     async def _living(self, gone: set[Epoch]) -> LiveSet:
         context = self._context
-        used = {operation.epoch for operation in await read_operations(context)}
+        used = {
+            epoch
+            for operation in await read_operations(context)
+            for epoch in (operation.epoch, operation.detail_epoch)
+        }
         now_s = context.clock.wall_s()
         return await self._names.living(used_epochs=used, now_s=now_s, gone=gone)
 

@@ -67,8 +67,7 @@ class StoryKeeper:
         """What the record names as its detail; None, if there is none or no more of it."""
         if not operation.detail:
             return None
-        epoch = operation.detail_epoch or operation.epoch
-        path = self._context.paths.staged(epoch, operation.detail)
+        path = self._context.paths.staged(operation.detail_at, operation.detail)
         try:
             data = await get_checked(self._context.store, path, operation.detail)
             return decode(dict, data, path) if len(data) <= MAX_DOCUMENT_BYTES else None

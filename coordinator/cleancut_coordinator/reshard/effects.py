@@ -98,7 +98,7 @@ class ReshardEffects:
 
     async def _arrange(self, effect: PlanStep) -> PlannedStep:
         if effect.before is None:
-            await check_restored(self._context, effect.request.after)
+            await check_restored(self._context, effect.request.after, reshards=True)
         plan = await self.plan(effect.request)
         before = await self._before(effect)
         if effect.before is None:

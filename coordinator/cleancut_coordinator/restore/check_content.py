@@ -32,10 +32,13 @@ async def is_ours(context: CoordinatorContext, peer: Qdrant, wanted: TargetColle
 
 
 async def check_content(
-    context: CoordinatorContext, peer: Qdrant, wanted: TargetCollection
+    context: CoordinatorContext, peer: Qdrant, wanted: TargetCollection, total: int | None = None
 ) -> None:
-    """Raises: Refused, if an alias points to this collection, or it holds points that its restore
-    has not put there; Unavailable, TimedOut, if a shard cannot be looked at.
+    """`total`: the points that it was verified with, if it was resharded since, so that its shards
+    cannot be compared with the backup's.
+
+    Raises: Refused, if an alias points to this collection, or it holds points that its restore
+        has not put there; Unavailable, TimedOut, if a shard cannot be looked at.
 
     Limits: of a shard that the backup holds no count of, only that. A replica that
     cannot be read at its peer holds what was being recovered.
@@ -48,13 +51,22 @@ async def check_content(
             f"alias {pointing[0]!r} points to collection {wanted.name!r}, so it may be in use",
             _KEEP,
         )
+    if total is not None:
+        there = await peer.count_collection(wanted.name)
+        if there != total:
+            raise Refused(
+                f"collection {wanted.name!r} holds {there} points, and was verified with {total}:"
+                " it was not dropped",
+                _KEEP,
+            )
+        return
     counts, seen = await _count(context, wanted.name)
     counted = {shard for shard, _ in counts}
     places = (await peer.placement(wanted.name)).places()
     unseen = [place for place in places if place not in seen and place[0] not in counted]
-    total = await peer.count_collection(wanted.name) if unseen else None
+    whole = await peer.count_collection(wanted.name) if unseen else None
     expected = {one.shard_id: one.count if one.quiet else None for one in wanted.shards}
-    found = foreign_points(expected, counts, total)
+    found = foreign_points(expected, counts, whole)
     if found:
         uncounted = sorted(shard for shard, count in expected.items() if count is None)
         more = f"; the backup holds no count of shards {uncounted}: look at them too"

@@ -38,6 +38,7 @@ from cleancut_coordinator.restore.check_content import check_content, is_ours
 from cleancut_coordinator.restore.create_shard_keys import create_keys
 from cleancut_coordinator.restore.destination import AgentHost, RestoreTarget, TargetCollection
 from cleancut_coordinator.restore.place_replicas import place_replicas
+from cleancut_coordinator.restore.staged import load_totals
 
 T = TypeVar("T")
 _APPEAR_S = 10.0
@@ -92,13 +93,14 @@ class CollectionCreator:
         """
         peer = await first_peer(self._context.peers)
         known = await known_creations(self._context, self._draft.epoch)
+        totals = await load_totals(self._context, self._draft)
         kept: list[Refused] = []
         for wanted in self._wanted:
             record = known.get(wanted.name)
             if record is None or record.outcome == "refused":
                 continue
             try:
-                await self._drop(peer, wanted, record)
+                await self._drop(peer, wanted, record, totals.get(wanted.name))
             except Refused as refused:
                 kept.append(refused)
         if kept:
@@ -155,7 +157,9 @@ class CollectionCreator:
         await self._record(wanted.name, "made", uuid)
         return uuid
 
-    async def _drop(self, peer: Qdrant, wanted: TargetCollection, record: Creation) -> None:
+    async def _drop(
+        self, peer: Qdrant, wanted: TargetCollection, record: Creation, total: int | None
+    ) -> None:
         asked_only = record.outcome == "asked"
         there = await self._wait(partial(self._anywhere, wanted.name))
         if there is None or (record.outcome == "made" and there != record.uuid):
@@ -168,7 +172,7 @@ class CollectionCreator:
             )
         if not asked_only:
             knowing = await self._who_tells(wanted.name, there)
-            await check_content(self._context, knowing, wanted)
+            await check_content(self._context, knowing, wanted, total)
         await self._delete(wanted.name, there)
 
     async def _delete(self, name: str, uuid: str) -> None:

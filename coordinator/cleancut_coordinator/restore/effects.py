@@ -22,10 +22,12 @@ from cleancut.core.restore.overwrite import DrainOld
 from cleancut.core.restore.phases import (
     CheckRestore,
     Create,
+    MakeWay,
     MarkPublished,
     PublishRestore,
     Review,
     RollBack,
+    TakeUp,
 )
 from cleancut.core.restore.plan import PlacementPlan, check_agreed, check_plan, make_plan
 from cleancut.core.restore.report import (
@@ -36,6 +38,7 @@ from cleancut.core.restore.report import (
     review,
     slowest,
 )
+from cleancut.core.restore.target import Target
 from cleancut.repository.catalog import get_checked, load_group, put_staged
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.any_peer import first_peer
@@ -64,7 +67,14 @@ from cleancut_coordinator.restore.replay_checks import (
     check_entries,
     find_lost_entries,
 )
+from cleancut_coordinator.restore.resharded import (
+    make_way,
+    read_promised,
+    review_resharded,
+    take_up,
+)
 from cleancut_coordinator.restore.source_hold import drop_hold, put_hold
+from cleancut_coordinator.restore.staged import load_staged
 from cleancut_coordinator.restore.target import read_target
 from cleancut_coordinator.restore.whole import (
     advice,
@@ -103,12 +113,24 @@ class RestoreEffects:
             case DrainOld():
                 draft = await self._draft(effect.epoch, effect.draft)
                 return await self._bounded("DrainOld", _EFFECT_S, drain_old(self._context, draft))
+            case MakeWay():
+                return await make_way(self._context, await self._draft(effect.epoch, effect.draft))
+            case TakeUp():
+                return await take_up(self._context, effect)
             case MarkPublished():
                 return await put_published(self._context, effect.epoch, effect.report)
             case Create() | PublishRestore() | RollBack():
                 return await self._change(effect)
             case _:
                 raise AssertionError(f"not a restore's effect: {effect}")
+
+    async def _target(
+        self, request: RestoreRequest, members: Mapping[AgentName, int] | None = None
+    ) -> Target:
+        context = self._context
+        target = await read_target(context, members, reshards=bool(request.shards))
+        target = replace(target, promised=await read_promised(context))
+        return await add_live_collections(context, request, target)
 
     async def plan(self, request: RestoreRequest, *, deep: bool = False) -> PlacementPlan:
         """What this restore would do now. Damage of what it would read is a blocker: objects that
@@ -119,10 +141,7 @@ class RestoreEffects:
         context = self._context
         store, source = context.store_of(request.from_store), context.paths.of(request.from_cluster)
         manifest = await load_group(store, source, request.backup)
-        target = await add_live_collections(
-            context, request, await read_target(context, reshards=bool(request.shards))
-        )
-        plan = make_plan(manifest, request, target)
+        plan = make_plan(manifest, request, await self._target(request))
         shards = planned_shards(manifest, plan)
         damage = await find_damage(store, source, shards, deep=deep)
         if deep and request.target is not None:
@@ -140,8 +159,7 @@ class RestoreEffects:
         context, request, ctl = self._context, effect.request, await read_ctl(self._context)
         store, source = context.store_of(request.from_store), context.paths.of(request.from_cluster)
         manifest = await load_group(store, source, request.backup)
-        target = await read_target(context, dict(effect.members), reshards=bool(request.shards))
-        target = await add_live_collections(context, request, target)
+        target = await self._target(request, dict(effect.members))
         plan = check_plan(make_plan(manifest, request, target, ctl.operation))
         check_agreed(plan, request.plan)
         draft = draft_of(manifest, plan, effect.epoch, ctl.operation, request=request)
@@ -170,9 +188,7 @@ class RestoreEffects:
             )
 
     async def _draft(self, epoch: Epoch, sha256: str) -> RestoreDraft:
-        path = self._context.paths.staged(epoch, sha256)
-        data = await get_checked(self._context.store, path, sha256)
-        return decode(RestoreDraft, data, path)
+        return await load_staged(self._context, RestoreDraft, epoch, sha256)
 
     # CREATE, PUBLISH, ROLLBACK
 
@@ -242,6 +258,10 @@ class RestoreEffects:
 
     async def _review(self, effect: Review) -> str:
         draft = await self._draft(effect.epoch, effect.draft)
+        if draft.verified:
+            report = await review_resharded(self._context, draft)
+            report = await self._with_canaries(replace(draft, strict=False), report)
+            return await put_staged(self._context.store, self._context.paths, effect.epoch, report)
         documents: list[AgentRestoreReport] = []
         for agent, sha256 in effect.documents:
             path = self._context.paths.votes_document(effect.epoch, agent, sha256)
@@ -256,7 +276,10 @@ class RestoreEffects:
         found = tuple(shard for document in documents for shard in document.shards)
         recovered_bytes, recover_s = slowest(documents)
         report = replace(
-            review(draft, found, looks, kept), recovered_bytes=recovered_bytes, recover_s=recover_s
+            review(draft, found, looks, kept),
+            recovered_bytes=recovered_bytes,
+            recover_s=recover_s,
+            draft=effect.draft,
         )
         check_report(report)
         report = await self._with_canaries(draft, report)

@@ -65,7 +65,7 @@ async def _read_rate(context: CoordinatorContext) -> float | None:
         one for one in await load_all(context, OperationKind.RESTORE) if one.state is State.DONE
     ]
     for operation in [one for one in done if one.detail][:_NEWEST]:
-        path = context.paths.staged(operation.epoch, operation.detail)
+        path = context.paths.staged(operation.detail_at, operation.detail)
         with contextlib.suppress(CleancutError):
             data = await get_checked(context.store, path, operation.detail)
             reports.append(decode(RestoreReport, data, path))

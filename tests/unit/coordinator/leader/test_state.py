@@ -16,6 +16,7 @@ from cleancut.core.primitives.ids import AgentName, ClusterName, Epoch, FencingT
 from cleancut.core.protocol.commands import Decide, Persist
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.etcd_records import Ctl, EpochMember, Operation, Vote
+from cleancut.core.protocol.followers import rebalance_after, reshard_ids_after
 from cleancut.core.protocol.requests import BackupRequest, RebalanceRequest, ReshardRequest
 from cleancut.core.protocol.states import OperationKind, Phase, State
 from cleancut.ports.coordination import Created, Delete, Put
@@ -230,8 +231,8 @@ async def test_a_restore_and_what_follows_it_are_recorded_together() -> None:
     assert (await ask(token, "r")).id == first.id
     items = (await at.etcd.list(at.keys.operations)).items
     records = {one.id: one for one in (decode(Operation, i.value, i.key) for i in items)}
-    follower = records.pop(requests.rebalance_after(first.id))
-    reshards = [records.pop(name) for name in requests.reshard_ids_after(first.id, 2)]
+    follower = records.pop(rebalance_after(first.id))
+    reshards = [records.pop(name) for name in reshard_ids_after(first.id, 2)]
     assert set(records) == {first.id}
     assert [one.after for one in (*reshards, follower)] == [
         first.id,
@@ -272,7 +273,7 @@ async def test_what_follows_an_operation_waits_for_its_end() -> None:
         request_id="r",
         also=partial(requests.put_followers, at, rebalance=True),
     )
-    name = requests.rebalance_after(first.id)
+    name = rebalance_after(first.id)
     after = await requests.load(at, name, OperationKind.REBALANCE)
     for state in (State.PENDING, State.RECOVERING, State.ROLLING_BACK, State.PENDING):
         younger = replace(first, state=state, created_at="9999-01-01T00:00:00.000Z")

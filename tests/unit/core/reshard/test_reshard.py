@@ -11,6 +11,7 @@ from cleancut.core.protocol.live_attempt import TRIES
 from cleancut.core.protocol.states import Phase, State
 from cleancut.core.reshard.phases import (
     FINISH_S,
+    GONE_S,
     AbortStep,
     CommitRings,
     FinishStep,
@@ -22,6 +23,7 @@ from tests.unit.core.restore.world import BROKEN, COORDINATOR, A
 
 STEP = [Phase.PREPARE, Phase.MOVE, Phase.COUNT, Phase.COMMIT, Phase.CLEAN, Phase.IDLE]
 REFUSED = Failure(reason="REFUSED", message="a blocker")
+GONE = Failure(reason="NOT_FOUND", message="there is no such collection")
 FINAL = Failure(reason="TIMED_OUT", message="Qdrant gave it up")
 
 
@@ -230,6 +232,20 @@ def test_what_cannot_be_finished_needs_an_operator() -> None:
     assert world.operation.state is State.NEEDS_OPERATOR
     assert world.operation.failure is not None
     assert "must not be aborted" in world.operation.failure.message
+
+
+def test_one_whose_collection_was_deleted_ends() -> None:
+    """Amid the commits, which cannot be undone: others get their turn after a minute."""
+    world = begun()
+    run_until(world, Phase.COMMIT)
+    for _ in range(1000):
+        if world.over():
+            break
+        if any(isinstance(effect, CommitRings) for _, effect in world.running):
+            answer_kind(world, CommitRings, GONE)
+        world.tick()
+    assert world.operation.state is State.FAILED
+    assert GONE_S <= world.now_s < 10 * GONE_S
 
 
 def test_an_agent_that_cannot_clean_is_asked_again() -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.ids import (
     AgentName,
@@ -49,9 +51,10 @@ from cleancut.core.protocol.events import (
     Tick,
     Voted,
 )
+from cleancut.core.protocol.followers import waits_for_reshards
 from cleancut.core.protocol.high_water import ReadMarks, StoreMarks
 from cleancut.core.protocol.participant import Participant
-from cleancut.core.protocol.requests import RestoreRequest
+from cleancut.core.protocol.requests import RestoreRequest, ShardNumber
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind, Phase, State
 from cleancut.core.restore.participant import (
     HasRecovered,
@@ -63,10 +66,12 @@ from cleancut.core.restore.participant import (
 from cleancut.core.restore.phases import (
     CheckRestore,
     Create,
+    MakeWay,
     MarkPublished,
     PublishRestore,
     Review,
     RollBack,
+    TakeUp,
 )
 from cleancut.core.restore.restore import RestoreMachine
 
@@ -92,9 +97,11 @@ class Agent:
 
 @dataclass
 class World:
-    """`crash_after`: the leader dies after that many of its commands, once."""
+    """`crash_after`: the leader dies after that many of its commands, once. `reshards`: so many are
+    recorded with the restore; `left`: of them, those that are not over."""
 
     crash_after: int = -1
+    reshards: int = 0
     now_s: float = 0.0
     ctl: Ctl = field(default_factory=Ctl)
     members: dict[AgentName, EpochMember] = field(default_factory=dict)
@@ -112,11 +119,12 @@ class World:
     commands: int = 0
     crashes: int = 0
     marked: str = ""
-    ended: State | None = None
+    ended: dict[Epoch, State] = field(default_factory=dict)
     epochs: int = 0
     without_shards: bool = False
 
     def __post_init__(self) -> None:
+        self.left = self.reshards
         self.leader = self.new_leader()
         self.tokens = 10
         self.agents = {
@@ -127,8 +135,12 @@ class World:
             id=OperationId("op"),
             kind=OperationKind.RESTORE,
             state=State.PENDING,
-            request=encode(RestoreRequest(backup=Epoch(1))).decode(),
+            request=encode(self._request()).decode(),
         )
+
+    def _request(self) -> RestoreRequest:
+        shards = (ShardNumber(shards=3),) if self.reshards else ()
+        return RestoreRequest(backup=Epoch(1), shards=shards)
 
     def new_leader(self) -> Attempt:
         return RestoreMachine(Bounds())
@@ -163,7 +175,7 @@ class World:
                     self.operation = operation
                 if ctl is not None:
                     if ctl.epoch != self.ctl.epoch:
-                        self.votes = {}
+                        self.votes, self.members = {}, dict(members)
                     self.ctl = ctl
                     self.history.append((ctl, dict(self.members)))
             case Run(effect=effect):
@@ -254,13 +266,22 @@ class World:
             case Probe() | PublishRestore():
                 if isinstance(effect, PublishRestore):
                     assert self.marked, "published without a mark"
-                    self.ended = State.DONE
+                    assert not self.left, "published before its reshards are over"
+                    self.ended.setdefault(effect.epoch, State.DONE)
                 self.published = self.published or isinstance(effect, PublishRestore)
                 return None
             case CheckRestore() | Review():
                 return "draft" if isinstance(effect, CheckRestore) else "report"
             case ReadMarks(epoch=epoch):
-                return StoreMarks(epoch, published=self.marked, ended=self.ended)
+                return StoreMarks(epoch, published=self.marked, ended=self.ended.get(epoch))
+            case MakeWay():
+                if self.left:
+                    self.ended.setdefault(effect.epoch, State.PENDING)
+                return OperationId(f"n-{self.reshards}" if self.left else "")
+            case TakeUp(before=before):
+                assert self.ended[before[0]] is State.PENDING
+                assert before[1] == "report"
+                return "draft"
             case MarkPublished(report=report):
                 self.marked = self.marked or report
                 return self.marked
@@ -275,7 +296,7 @@ class World:
                 self.made = False
                 self.recovered.clear()
                 assert not self.marked, "undoes what is marked as published"
-                self.ended = State.ROLLED_BACK
+                self.ended.setdefault(effect.epoch, State.ROLLED_BACK)
                 return None
             case _:
                 raise AssertionError(effect)
@@ -318,11 +339,17 @@ class World:
         for name in AGENTS:
             self._tell_agent(name, Tick())
         if self.operation.state is State.PENDING and self.leader.idle:
-            self.begin()
+            if waits_for_reshards(self.operation) and self.left:
+                self.left = 0 if self.operation.cancelled else self.left - 1
+            else:
+                self.begin()
 
     def cancel(self) -> None:
+        """As the shell does: one that is pending is canceled in etcd."""
         if not self.leader.idle:
             self.tell(Cancelled())
+        elif waits_for_reshards(self.operation):
+            self.operation = replace(self.operation, cancelled=True)
 
     def over(self) -> bool:
         return self.operation.state in FINAL_STATES
