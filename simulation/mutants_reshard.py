@@ -91,7 +91,7 @@ RESHARD_MUTANTS = {
         ("nothing_disturbed_is_done",),
         (Patch(StepMigration, "_empty_last", stream_once_each),),
         {"reshards": True, "calm": True},
-        first=1401,
+        first=1665,
     ),
     "commits_suspended": Mutant(
         "a leader that lost its term commits nothing of a later step",
@@ -101,13 +101,14 @@ RESHARD_MUTANTS = {
             Patch(agent_effects, "step_alias", one_alias),
         ),
         {"reshards": True, "calm": False},
-        first=168,
+        first=473,
     ),
     "publishes_first": Mutant(
         "a restore publishes its names after the last of its reshards",
         ("published_last",),
         (Patch(restore_effects, "make_way", make_no_way),),
         {"renumbered": True},
+        first=48,
     ),
     "keeps_its_turn": Mutant(
         "another operation waits for one step at the most",
