@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from cleancut.core.primitives.ids import AgentName, Epoch
+from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Drain, Probe
 from cleancut.core.protocol.etcd_records import Ctl, Failure, Reading, Vote
 from cleancut.core.protocol.evidence import only_drained
@@ -217,7 +218,7 @@ class Tried:
     resharded: bool
 
 
-def may_repeat(effect: RestoreEffect, failure: Failure, tried: Tried, stalled_s: float) -> bool:
+def may_repeat(effect: Effect, failure: Failure, tried: Tried, stalled_s: float) -> bool:
     """True for an effect that is idempotent: not the second drain, whose number counts."""
     permanent = failure.reason in PERMANENT
     match effect:

@@ -26,9 +26,9 @@ def report_resharded(
     kept: tuple[ReplacedCollection, ...] = (),
 ) -> RestoreReport:
     """What is published. `verified`: the report before the reshards; what was compared there with
-    the group stays so. `looks`, `counts`: by the group's name, as they are now. Its own name is
-    seen by clients all the time, so they may have written to that collection; to one that no alias
-    points to yet, nobody may.
+    the group stays so. `looks`, `counts`: by the group's name, as they are now. A collection with
+    its own name is seen by clients all the time, so they may have written to it; not to one that no
+    alias points to yet.
 
     Raises: Refused, if such a collection holds another number of points than it was verified with.
     """
