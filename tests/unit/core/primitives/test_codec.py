@@ -175,7 +175,7 @@ def test_final_states_are_the_ends() -> None:
         *(State.PENDING, State.PREPARING, State.FENCING, State.CUTTING, State.SEALING),
         *(State.UPLOADING, State.COMMITTING, State.PLANNED, State.CREATING, State.RECOVERING),
         *(State.VERIFYING, State.PUBLISHING, State.ROLLING_BACK, State.MOVING),
-        *(State.CLEANING, State.APPLYING),
+        *(State.CLEANING, State.APPLYING, State.RESHARDING),
     }
     assert set(State) - under_way == FINAL_STATES
 
