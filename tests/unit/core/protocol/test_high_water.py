@@ -83,6 +83,13 @@ def test_an_attempt_of_the_past_is_stopped(phase: Phase, marks: StoreMarks) -> N
         (Phase.SEAL, "r", State.DONE, Takeover.STOP),
         (Phase.RECOVER, "", State.ROLLED_BACK, Takeover.STOP),
         (Phase.ROLLBACK, "r", State.DONE, Takeover.STOP),
+        (Phase.SEAL, "", State.PENDING, Takeover.GO_ON),
+        (Phase.SEAL, "r", State.PENDING, Takeover.PUBLISH),
+        (Phase.PUBLISH, "r", State.PENDING, Takeover.GO_ON),
+        (Phase.ROLLBACK, "", State.PENDING, Takeover.GO_ON),
+        (Phase.ROLLBACK, "r", State.PENDING, Takeover.STOP),
+        (Phase.RECOVER, "", State.PENDING, Takeover.STOP),
+        (Phase.PREPARE, "", State.PENDING, Takeover.STOP),
     ],
 )
 def test_what_was_published_or_ended_is_neither_undone_nor_done_again(
