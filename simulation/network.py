@@ -386,6 +386,9 @@ class SimStore:
         await self._reach(path)
         return await self._shared.store.get(path, offset, length)
 
+    async def replace(self, path: str, data: bytes) -> None:
+        raise AssertionError("only a repair from another store replaces objects")
+
     async def folders(self) -> tuple[str, ...]:
         await self._reach()
         return await self._shared.store.folders()

@@ -2,7 +2,8 @@
 them whole, read again, and the result is recorded in the verification log.
 
 An object is replaced only by contents that are what its name and the recipes promise, and only
-after these have been read. It is deleted first, since no object is overwritten.
+after these have been read, and in one step: a repair that ends at any moment leaves no less than
+there was.
 """
 
 from __future__ import annotations
@@ -189,8 +190,7 @@ class GroupRepair:
             await checked(contents, check)
         except (Corrupt, NotFound) as error:
             raise _neither(path, found, error) from error
-        await self._site.delete(path)
-        await self._site.put(path, contents)
+        await self._site.replace(path, contents)
         result = await checked(await self._site.get(path), check)
         self._repaired.append(self._paths.relative(path))
         self.notice(f"replaced {self._paths.relative(path)}: {found.message}")

@@ -14,7 +14,7 @@ class ObjectInfo:
 
 
 class Store(Protocol):
-    """Object storage: every object is written once, whole or not at all.
+    """Object storage: an object is written once, whole or not at all; only repairs replace some.
 
     Paths are relative, `/`-separated, checked. Raises: NotFound, Unavailable (retried inside
     first), Denied, Refused (no space, not writable).
@@ -22,6 +22,12 @@ class Store(Protocol):
 
     async def put(self, path: str, data: bytes) -> None:
         """Durable when it returns. Order: repeatable with the same bytes only."""
+        ...
+
+    async def replace(self, path: str, data: bytes) -> None:
+        """Puts in the place of whatever lies there: at each moment what was there is whole, or
+        `data` is. Durable when it returns. Order: only over an object that was read and found
+        damaged; every other one is written once."""
         ...
 
     async def get(self, path: str, offset: int = 0, length: int | None = None) -> bytes:

@@ -28,6 +28,9 @@ class BoundedStore:
     async def put(self, path: str, data: bytes) -> None:
         await self._within(self._store.put(path, data), f"put {path}")
 
+    async def replace(self, path: str, data: bytes) -> None:
+        await self._within(self._store.replace(path, data), f"put {path}")
+
     async def get(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         return await self._within(self._store.get(path, offset, length), f"get {path}")
 

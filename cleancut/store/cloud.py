@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
@@ -96,6 +96,10 @@ class CloudStore:
         check_path(path)
         await self._attempts.run(path, lambda: self._put(path, data))
 
+    async def replace(self, path: str, data: bytes) -> None:
+        check_path(path)
+        await self._attempts.run(path, lambda: self._write(path, data, "overwrite"))
+
     async def get(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         check_path(path)
         if length == 0:
@@ -142,20 +146,23 @@ class CloudStore:
     def _put(self, path: str, data: bytes) -> None:
         """Asks the server to refuse an overwrite."""
         try:
-            obstore.put(
-                self._client.get().writes,
-                path,
-                data,
-                attributes=self._attributes,
-                mode="create",
-                use_multipart=False,
-            )
+            self._write(path, data, "create")
         except BaseError as error:
             code = code_of(error)
             if code not in EXISTS and (code or not isinstance(error, AlreadyExistsError)):
                 raise
             if self._get(path, 0, None) != data:
                 raise other_bytes(path) from error
+
+    def _write(self, path: str, data: bytes, mode: Literal["create", "overwrite"]) -> None:
+        obstore.put(
+            self._client.get().writes,
+            path,
+            data,
+            attributes=self._attributes,
+            mode=mode,
+            use_multipart=False,
+        )
 
     def _get(self, path: str, offset: int, length: int | None) -> bytes:
         options: GetOptions = {}

@@ -62,6 +62,15 @@ class EncryptedStore:
             if not await self._holds(path, data):
                 raise refused
 
+    async def replace(self, path: str, data: bytes) -> None:
+        if _is_plain(check_path(path)):
+            await self._store.replace(path, data)
+            return
+        number, key = await self._newest(path)
+        stored = await _worked(len(data), lambda: encrypt(key, number, path, data))
+        await self._store.replace(path, stored)
+        self._headers.pop(path, None)
+
     async def get(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         if _is_plain(check_path(path)):
             return await self._store.get(path, offset, length)

@@ -49,11 +49,11 @@ class FileStore:
 
     async def put(self, path: str, data: bytes) -> None:
         target = self._root / check_path(path)
-        try:
-            await self._run(path, lambda: self._put(path, self._links.check(target), data))
-        except NotFound as error:
-            hint = "look for a file where a directory is needed"
-            raise Refused(f"store {self._root} cannot take {path}", hint) from error
+        await self._writing(path, lambda: self._put(path, self._links.check(target), data))
+
+    async def replace(self, path: str, data: bytes) -> None:
+        target = self._root / check_path(path)
+        await self._writing(path, lambda: self._write(self._links.check(target), data))
 
     async def get(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         target = self._root / check_path(path)
@@ -92,9 +92,18 @@ class FileStore:
         except OSError as error:
             raise _mapped(error, path, self._root) from error
 
+    async def _writing(self, path: str, act: Callable[[], None]) -> None:
+        try:
+            await self._run(path, act)
+        except NotFound as error:
+            hint = "look for a file where a directory is needed"
+            raise Refused(f"store {self._root} cannot take {path}", hint) from error
+
     def _put(self, path: str, target: Path, data: bytes) -> None:
-        if _equal(path, target, data):
-            return
+        if not _equal(path, target, data):
+            self._write(target, data)
+
+    def _write(self, target: Path, data: bytes) -> None:
         temporary = target.parent / f".tmp-{secrets.token_hex(8)}"
         try:
             with self._open_new(temporary) as file:

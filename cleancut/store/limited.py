@@ -17,7 +17,7 @@ class LimitedStore:
         self._store = store
         self.put, self.stat, self.delete = store.put, store.stat, store.delete
         self.list, self.close, self.clock_s = store.list, store.close, store.clock_s
-        self.folders = store.folders
+        self.folders, self.replace = store.folders, store.replace
 
     async def get(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         if length is not None:

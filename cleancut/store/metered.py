@@ -60,6 +60,11 @@ class InstrumentedStore:
             await self._store.put(path, data)
             sizes.append(len(data))
 
+    async def replace(self, path: str, data: bytes) -> None:
+        with self._counted("put") as sizes:
+            await self._store.replace(path, data)
+            sizes.append(len(data))
+
     async def get(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         with self._counted("get") as sizes:
             data = await self._store.get(path, offset, length)

@@ -137,6 +137,10 @@ class S3Store:
         key = self._base + check_path(path)
         await self._attempts.run(path, lambda: self._put(path, key, data))
 
+    async def replace(self, path: str, data: bytes) -> None:
+        key = self._base + check_path(path)
+        await self._attempts.run(path, lambda: self._write(path, key, data))
+
     async def get(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         key = self._base + check_path(path)
         if length == 0:
@@ -223,11 +227,7 @@ class S3Store:
         """Asks the server to refuse an overwrite; one that cannot is trusted with our paths."""
         condition = {"IfNoneMatch": "*"} if self._conditional else {}
         try:
-            done = self._client.put_object(
-                Bucket=self._url.bucket, Key=key, Body=data, **condition, **self._put_options
-            )
-            if "ETag" not in done:
-                raise _not_s3(self._url, f"takes {path} without an ETag")
+            self._write(path, key, data, **condition)
         except boto.ClientError as error:
             code = _code_of(error)
             if code in _NO_CONDITION and condition:
@@ -237,6 +237,13 @@ class S3Store:
                 raise
             elif self._get(key) != data:
                 raise other_bytes(path) from error
+
+    def _write(self, path: str, key: str, data: bytes, **condition: str) -> None:
+        done = self._client.put_object(
+            Bucket=self._url.bucket, Key=key, Body=data, **condition, **self._put_options
+        )
+        if "ETag" not in done:
+            raise _not_s3(self._url, f"takes {path} without an ETag")
 
     def _get(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
         end = None if length is None else offset + length

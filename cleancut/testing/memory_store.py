@@ -28,10 +28,12 @@ class MemoryStore:
         known = self.objects.get(path)
         if known is not None and known != data:
             raise other_bytes(path)
-        used = sum(map(len, self.objects.values())) if self._limit is not None else 0
-        if known is None and self._limit is not None and used + len(data) > self._limit:
-            raise Refused("no space left in the store", "free some, or raise its limit")
-        self.objects[path] = bytes(data)
+        if known is None:
+            self._write(path, data)
+
+    async def replace(self, path: str, data: bytes) -> None:
+        self.puts.append(check_path(path))
+        self._write(path, data)
 
     async def get(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         data = self.objects.get(check_path(path))
@@ -61,3 +63,9 @@ class MemoryStore:
 
     async def close(self) -> None:
         """Keeps what it holds: a store outlives those who open it."""
+
+    def _write(self, path: str, data: bytes) -> None:
+        used = sum(map(len, self.objects.values())) if self._limit is not None else 0
+        if self._limit is not None and used + len(data) > self._limit:
+            raise Refused("no space left in the store", "free some, or raise its limit")
+        self.objects[path] = bytes(data)

@@ -55,6 +55,12 @@ class FailingStore:
             raise Unavailable("killed")
         await self.inner.put(path, data)
 
+    async def replace(self, path: str, data: bytes) -> None:
+        self.number += 1
+        if self.ends_at and self.number >= self.ends_at:
+            raise Unavailable("killed")
+        await self.inner.replace(path, data)
+
     async def get(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         return await self.inner.get(path, offset, length)
 

@@ -96,6 +96,22 @@ def test_an_object_is_written_once(store_opener: Opener) -> None:
     use(store_opener, write)
 
 
+def test_a_replaced_object_holds_the_new_bytes_alone(store_opener: Opener) -> None:
+    """Longer, shorter or the same: in the place of an object, or where there was none."""
+
+    async def write(store: Store) -> None:
+        await store.put("c/packs/1", b"damaged")
+        for data in (b"whole, and longer than before", b"short", b"short", b""):
+            await store.replace("c/packs/1", data)
+            assert await store.get("c/packs/1") == data
+            assert await store.stat("c/packs/1") == ObjectInfo("c/packs/1", len(data))
+        await store.replace("c/packs/2", b"lost")
+        assert await store.get("c/packs/2") == b"lost"
+        assert await paths(store.list("c/packs/")) == ["c/packs/1", "c/packs/2"]
+
+    use(store_opener, write)
+
+
 def test_what_is_not_there(store_opener: Opener) -> None:
     """Reading raises NotFound and names the path, stat says None, delete does nothing."""
 

@@ -10,15 +10,23 @@ import pytest
 from cleancut.api.repairs import Repair
 from cleancut.copying.repair import GroupRepair
 from cleancut.copying.run import CopyRequest
-from cleancut.copying.sides import Sides
+from cleancut.copying.sides import Side, Sides
 from cleancut.core.primitives.codec import encode
-from cleancut.core.primitives.errors import Corrupt, Refused
+from cleancut.core.primitives.errors import Corrupt, Refused, Unavailable
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_records import Owner
 from cleancut.repository.verification_log import read_damage
+from cleancut.store.open import view_store
 from cleancut.verification.verify import ReadShare, verify_group
 from tests.support.capturing import PATHS
-from tests.support.copied import TwoStores, copied_objects, key_file
+from tests.support.copied import (
+    CLOCK,
+    NO_KEY,
+    FailingStore,
+    TwoStores,
+    copied_objects,
+    key_file,
+)
 
 ONE = CopyRequest(backup="5")
 FOLDERS = ["packs", "pages", "recipes", "votes", "staged", "groups"]
@@ -80,6 +88,24 @@ def test_what_neither_store_has_whole_is_named_and_left_alone(stores: TwoStores)
     assert done.repaired == ()
     assert path.rpartition("/")[2] in done.damaged[0]
     assert stores.source.objects[path] == before
+
+
+@pytest.mark.parametrize("ends_at", range(1, 5))
+def test_a_repair_that_ends_at_any_write_leaves_no_less_than_there_was(
+    ends_at: int, stores: TwoStores
+) -> None:
+    good = dict(stores.source.objects)
+    lost = [stores.damage(stores.source, folder) for folder in ("pages", "packs", "recipes")]
+    before = dict(stores.source.objects)
+    killed = FailingStore(stores.source, ends_at)
+    site = Side("file:///site", view_store(killed, CLOCK, NO_KEY), NO_KEY)
+    sides = Sides(stores.sides().target, site, PATHS, same_key=True)
+    with pytest.raises(Unavailable, match="killed"):
+        asyncio.run(GroupRepair(sides, "5", lambda _: None).run())
+    after = stores.source.objects
+    assert after.keys() == before.keys()
+    assert all(after[path] in (good[path], before[path]) for path in after)
+    assert sum(after[path] == good[path] for path in lost) == ends_at - 1
 
 
 def test_a_manifest_that_neither_has_is_an_error(stores: TwoStores) -> None:
