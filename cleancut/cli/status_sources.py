@@ -93,6 +93,7 @@ def read_status_offline(settings: Settings) -> Status:
                 damaged=bool(damage.of(one)),
                 imported=one.consistency is Consistency.IMPORTED,
                 aliases=one.aliases,
+                missing=[sick.name for sick in one.missing],
             )
             for one in (row.manifest for row in rows)
             if one is not None

@@ -86,6 +86,7 @@ class CatalogReader:
                 damaged=one.epoch in self._damaged,
                 imported=one.consistency is Consistency.IMPORTED,
                 aliases=one.aliases,
+                missing=one.missing,
             )
             for one in self._known.values()
         ]

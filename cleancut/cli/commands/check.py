@@ -1,9 +1,9 @@
-"""`cleancut backup check`: the age of the newest backup, as monitoring plugins report it."""
+"""`cleancut backup check`: the age of the newest backups, as monitoring plugins report it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -13,18 +13,22 @@ from cleancut.cli.render.output import TABLES, emit_facts
 from cleancut.cli.settings import Settings, Verb, parse_duration, settings_of
 from cleancut.cli.terminal import write_out
 from cleancut.cli.wait import ask
+from cleancut.core.doctor.protection import ProtectingBackup, collections_of_recent
 from cleancut.core.primitives.durations import format_duration
-from cleancut.core.primitives.errors import CleancutError
+from cleancut.core.primitives.errors import CleancutError, Unavailable
+from cleancut.core.primitives.ids import Epoch
 from cleancut.core.primitives.timestamps import parse_time
 from cleancut.core.primitives.visible import visible
 from cleancut.core.protocol.states import State
 
 if TYPE_CHECKING:
     from cleancut.api.backups import Backup
+    from cleancut.client.client import Client
 
 OK, WARNING, CRITICAL = range(3)
 _WORDS = ("OK", "WARNING", "CRITICAL")
 _LOOK_BACK = 500
+_SHOWN = 3
 
 
 class AgeLimits(NamedTuple):
@@ -76,21 +80,22 @@ def check(
     require: str | None,
     collections: tuple[str, ...],
 ) -> int:
-    """Report in one line whether the newest backup is recent enough, for cron and monitoring.
+    """Report in one line whether each collection has a recent backup, for cron and monitoring.
 
-    Exit code 0: it is. 1: older than --warn-age. 2: older than --max-age, missing, or unknown. With
-    --collection, the newest backup of each counts, and the oldest of them decides.
+    Exit code 0: it has. 1: older than --warn-age. 2: older than --max-age, missing, or unknown. The
+    newest backup of each collection counts, and the oldest of them decides. Without --collection
+    these are all of the cluster but for those that schedules exclude. From a store alone, they are
+    those of the newest backup of each schedule; with manual backups only, of their last week.
     """
     settings = settings_of(context)
     if warn_s >= max_s:
         raise click.UsageError("--warn-age has to be less than --max-age")
     limits = AgeLimits(max_s, warn_s, require or "")
-
-    def judged(backups: list[Backup]) -> Age:
-        return judge(backups, collections, limits, time.time())
-
     try:
-        found = judged(_newest(settings, lambda backups: bool(judged(backups).backup_id)))
+        if collections:
+            found = _of_named(settings, collections, limits)
+        else:
+            found = judge_all(*_all(settings), limits, time.time())
     except CleancutError as error:
         found = Age(CRITICAL, f"the age is unknown: {error}")
     line = f"{_WORDS[found.state]}: {found.why}"
@@ -103,39 +108,92 @@ def check(
     return found.state
 
 
-def _newest(settings: Settings, suffice: Callable[[list[Backup]], bool]) -> list[Backup]:
-    """Newest first; of a store no more than `suffice`. Raises: what reading them does."""
+def _of_named(settings: Settings, collections: Collection[str], limits: AgeLimits) -> Age:
+    """Of a store no more is read than decides. Raises: what reading it does."""
+    from cleancut.cli import offline
+
+    def judged(backups: list[Backup]) -> Age:
+        return judge(backups, collections, limits, time.time())
+
+    if not settings.offline:
+        return judged(list(ask(settings, lambda client: client.list_backups(_LOOK_BACK)).backups))
+    found = offline.list_backups(
+        settings, _LOOK_BACK, lambda backups: bool(judged(backups).backup_id)
+    )
+    return judged(found)
+
+
+def _all(settings: Settings) -> tuple[list[Backup], set[str]]:
+    """The newest backups, newest first, and the collections that need one. Raises: Unavailable
+    (what there is to protect is not known); what reading them does."""
     from cleancut.cli import offline
 
     if settings.offline:
-        return offline.list_backups(settings, _LOOK_BACK, suffice)
-    return list(ask(settings, lambda client: client.list_backups(_LOOK_BACK)).backups)
+        found = offline.list_backups(settings, _LOOK_BACK)
+        return found, collections_of_recent(map(_protecting, found))
+
+    async def question(client: Client) -> tuple[list[Backup], set[str]]:
+        protection = await client.protection()
+        if not protection.known:
+            raise Unavailable(protection.reason)
+        names = {one.name for one in protection.collections if not one.excluded}
+        return list((await client.list_backups(_LOOK_BACK)).backups), names
+
+    return ask(settings, question)
+
+
+def _protecting(backup: Backup) -> ProtectingBackup:
+    """Those without a time protect nothing, and say nothing of what there is."""
+    return ProtectingBackup(
+        epoch=Epoch(backup.epoch),
+        cut_at_s=parse_time(backup.cut_at) if backup.cut_at else 0.0,
+        collections=backup.collections,
+        schedule=backup.schedule,
+        imported=not backup.cut_at or not _counts(backup, ""),
+        missing=[one.name for one in backup.missing],
+        aliases=backup.aliases,
+    )
 
 
 def judge(
     backups: Iterable[Backup], collections: Collection[str], limits: AgeLimits, now_s: float
 ) -> Age:
     """`backups`: newest first; those that are not committed do not count, nor imported ones."""
-    known = [one for one in backups if one.state is State.COMMITTED and one.cut_at]
-    good = [one for one in known if _counts(one, limits.require)]
-    if not collections:
-        return _whole(good[0], limits, now_s) if good else Age(CRITICAL, "no backup qualifies")
-    ages = []
-    for name in sorted(set(collections)):
-        newest = next((one for one in good if one.contains(name)), None)
-        if newest is None:
-            return Age(CRITICAL, f"no backup that qualifies holds {name}")
-        ages.append(_judged(newest, limits, now_s, name))
+    good = _good(backups, limits)
+    newest = {
+        name: next((one for one in good if one.contains(name)), None)
+        for name in sorted(set(collections))
+    }
+    if without := [name for name, backup in newest.items() if backup is None]:
+        more = f" and {len(without) - _SHOWN} more" if len(without) > _SHOWN else ""
+        return Age(CRITICAL, f"no backup that qualifies holds {', '.join(without[:_SHOWN])}{more}")
+    ages = [_judged(one, limits, now_s, name) for name, one in newest.items() if one]
     return max(ages, key=lambda one: one.age_s)
 
 
-def _whole(backup: Backup, limits: AgeLimits, now_s: float) -> Age:
-    """A partial backup is a warning at least: some collections are not in it."""
-    age = _judged(backup, limits, now_s)
-    if not backup.missing:
+def judge_all(
+    backups: Sequence[Backup], names: Collection[str], limits: AgeLimits, now_s: float
+) -> Age:
+    """All collections that there are. That the newest backup is partial is a warning at least."""
+    good = _good(backups, limits)
+    if not good:
+        return Age(CRITICAL, "no backup qualifies")
+    newest = good[0]
+    age = judge(good, names, limits, now_s) if names else _judged(newest, limits, now_s)
+    if not newest.missing:
         return age
-    names = ", ".join(one.name for one in backup.missing)
-    return age._replace(state=max(age.state, WARNING), why=f"{age.why}; without {names}")
+    without = ", ".join(one.name for one in newest.missing)
+    return age._replace(
+        state=max(age.state, WARNING), why=f"{age.why}; #{newest.epoch} is without {without}"
+    )
+
+
+def _good(backups: Iterable[Backup], limits: AgeLimits) -> list[Backup]:
+    return [
+        one
+        for one in backups
+        if one.state is State.COMMITTED and one.cut_at and _counts(one, limits.require)
+    ]
 
 
 def _judged(backup: Backup, limits: AgeLimits, now_s: float, collection: str = "") -> Age:

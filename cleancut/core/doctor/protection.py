@@ -16,13 +16,15 @@ from cleancut.core.protocol.requests import with_targets
 
 UNSCHEDULED_S = 26 * 3600.0
 """Limit of a collection that no schedule covers: a day, and two hours for the backup itself."""
+RECENT_S = 7 * 86400.0
+"""How much older than the newest manual backup another one may be to say what there is."""
 _SHOWN = 3
 
 
 class ProtectingBackup(NamedTuple):
     """A backup of the catalog. `schedule`: "" for a manual one. `imported`: when its data was
     taken is not known, so it protects nothing. `collections`: those that it holds; what a partial
-    one lacks is not among them. `aliases`: the collection behind each."""
+    one lacks is in `missing` instead. `aliases`: the collection behind each."""
 
     epoch: Epoch
     cut_at_s: float
@@ -31,6 +33,7 @@ class ProtectingBackup(NamedTuple):
     damaged: bool = False
     imported: bool = False
     aliases: Mapping[str, str] = {}
+    missing: Collection[str] = ()
 
 
 class Promise(NamedTuple):
@@ -108,16 +111,17 @@ def judge_protection(
     aliases: Mapping[str, str] | None = None,
     last_restore_test: RestoreTest | None = None,
 ) -> Protection:
-    """`live`: the cluster's collections; None: not known, so those of the newest backup of each
-    schedule are judged. Collections that a restore has put next to the real ones do not count,
-    unless an alias points to them. `aliases`: the cluster's; None: those of these backups count."""
+    """`live`: the cluster's collections; None: not known, so those that schedules name and those
+    of recent backups are judged. Collections that a restore has put next to the real ones do not
+    count, unless an alias points to them. `aliases`: the cluster's; None: those of these backups
+    count."""
     known = sorted((one for one in backups if not one.imported), key=lambda one: one.cut_at_s)
     whole = [one for one in known if not one.damaged]
-    newest = _newest_of_schedules(known)
-    names = [name for one in newest for name in one.collections] if live is None else live
     if aliases is None:
-        aliases = {alias: of for one in newest for alias, of in one.aliases.items()}
+        aliases = {alias: of for one in _recent(known) for alias, of in one.aliases.items()}
     promises, served = [one.resolved(aliases) for one in promises], set(aliases.values())
+    promised = {name for one in promises for name in one.collections if name not in aliases}
+    names = collections_of_recent(known) | promised if live is None else live
     if live is None and not names:
         return Protection(
             protected=False,
@@ -157,12 +161,22 @@ def summary(value: Protection, now_s: float) -> str:
     return "; ".join(parts)
 
 
-def _newest_of_schedules(ordered: Sequence[ProtectingBackup]) -> list[ProtectingBackup]:
-    """The newest backup of each schedule, oldest first; of manual ones if there is no other."""
-    newest = {one.schedule: one for one in ordered}
-    if len(newest) > 1:
-        newest.pop("", None)
-    return sorted(newest.values(), key=lambda one: one.cut_at_s)
+def collections_of_recent(backups: Iterable[ProtectingBackup]) -> set[str]:
+    """Collections that the newest backup of each schedule holds or lacks; if there are manual ones
+    only, those of the last week before the newest one, since each may be of another selection."""
+    recent = _recent(sorted(backups, key=lambda one: one.cut_at_s))
+    served = {of for one in recent for of in one.aliases.values()}
+    names = {name for one in recent for name in (*one.collections, *one.missing)}
+    return {name for name in names if not restore_of(name) or name in served}
+
+
+def _recent(ordered: Sequence[ProtectingBackup]) -> list[ProtectingBackup]:
+    """Those that say what there is, oldest first."""
+    known = [one for one in ordered if not one.imported]
+    newest = {one.schedule: one for one in known if one.schedule}
+    if newest or not known:
+        return sorted(newest.values(), key=lambda one: one.cut_at_s)
+    return [one for one in known if one.cut_at_s >= known[-1].cut_at_s - RECENT_S]
 
 
 def _collection(

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from cleancut.api.backups import Backup, Evidence, MissingCollection
-from cleancut.cli.commands.check import CRITICAL, OK, WARNING, AgeLimits, judge
+from cleancut.cli.commands.check import CRITICAL, OK, WARNING, AgeLimits, judge, judge_all
 from cleancut.cli.main import run
 from cleancut.core.primitives.timestamps import format_time
 from cleancut.core.protocol.evidence import Consistency
@@ -45,7 +45,7 @@ def test_a_collection_is_found_by_an_alias_of_that_time() -> None:
 
 def judged(*backups: Backup, of: tuple[str, ...] = (), require: str = "") -> tuple[int, str]:
     limits = AgeLimits(24 * HOUR_S, 12 * HOUR_S, require)
-    found = judge(backups, of, limits, NOW_S)
+    found = judge(backups, of, limits, NOW_S) if of else judge_all(backups, (), limits, NOW_S)
     return found.state, found.backup_id
 
 
@@ -75,13 +75,30 @@ def test_of_collections_the_oldest_decides() -> None:
     assert judged(*found, of=("a", "d")) == (CRITICAL, "")
 
 
+def test_a_recent_backup_of_some_hides_no_other_collection() -> None:
+    """A schedule that backs up `a` alone says nothing of `b`."""
+
+    def all_of(*names: str) -> tuple[int, str]:
+        found = judge_all(backups, names, AgeLimits(24 * HOUR_S), NOW_S)
+        return found.state, found.why
+
+    backups = [backup(1), backup(2), backup(30, of=("a", "b"))]
+    assert all_of("a")[0] == OK
+    assert all_of("a", "b") == (
+        CRITICAL,
+        "the newest backup, #0 of b, is 1d6h old, at most 1d",
+    )
+    assert all_of("a", "c", "d") == (CRITICAL, "no backup that qualifies holds c, d")
+    assert all_of(*"acdefg")[1].endswith("holds c, d, e and 2 more")
+
+
 def test_it_says_so_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """From the store alone; what cannot be read is critical, since nobody knows of a backup."""
     shelf = Shelf(tmp_path)
     shelf.publish(3)
     long_ago = [*shelf.flags, "backup", "check", "--max-age"]
     assert run([*long_ago, "1h"]) == CRITICAL
-    assert capsys.readouterr().out.startswith("CRITICAL: the newest backup, #3, is ")
+    assert capsys.readouterr().out.startswith("CRITICAL: the newest backup, #3 of books, is ")
     assert run([*long_ago, "99999d", "--warn-age", "1d"]) == WARNING
     line = capsys.readouterr().out
     assert line.startswith("WARNING: ")
@@ -93,9 +110,9 @@ def test_it_says_so_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 def test_a_partial_backup_is_a_warning_that_names_what_is_missing() -> None:
     part = replace(backup(1), missing=(MissingCollection(name="rf1", reason="a dead node"),))
-    found = judge([part, backup(2)], (), AgeLimits(24 * HOUR_S), NOW_S)
+    found = judge_all([part, backup(2)], ("a",), AgeLimits(24 * HOUR_S), NOW_S)
     assert found.state == WARNING
-    assert found.why.endswith("; without rf1")
+    assert found.why.endswith("; #0 is without rf1")
     assert judge([part], ("a",), AgeLimits(24 * HOUR_S), NOW_S).state == OK
 
 

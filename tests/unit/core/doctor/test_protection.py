@@ -167,6 +167,20 @@ def test_without_the_cluster_the_newest_backup_of_each_schedule_names_the_collec
     assert manual.collections[0].limit_s == UNSCHEDULED_S
 
 
+def test_without_the_cluster_no_backup_hides_what_another_selection_holds() -> None:
+    """Neither a partial backup, nor a schedule without any, nor a manual backup of one collection
+    makes the others unknown."""
+
+    def names(*backups: ProtectingBackup, promises: Sequence[Promise] = ()) -> list[str]:
+        return [one.name for one in judge_protection(backups, promises, None, NOW).collections]
+
+    assert names(backup(2, 3, "a")._replace(missing=("b",))) == ["a", "b"]
+    assert names(backup(2, 3, "a"), promises=[NIGHTLY, HOURLY]) == ["a", "orders"]
+    manual = (backup(1, 50, "b", schedule=""), backup(2, 3, "a", schedule=""))
+    assert names(*manual) == ["a", "b"]
+    assert names(backup(0, 400, "gone", schedule=""), *manual) == ["a", "b"]
+
+
 def test_the_first_line_has_the_verdict_the_newest_backup_and_the_last_restore_test() -> None:
     drill = RestoreTest(kind="drill", at_s=NOW - 50 * HOUR, epoch=15)
     good = judge_protection([backup(17, 3)], [NIGHTLY], ["docs"], NOW, last_restore_test=drill)
