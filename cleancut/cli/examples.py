@@ -128,6 +128,9 @@ _EXPLAINED = {
     "cluster": Explained("how-to/doctor", (f"{_STORE} cluster list",)),
     "cluster forget-peer": Explained("how-to/doctor", ("cleancut cluster forget-peer 4711",)),
     "cluster list": Explained("how-to/disaster-recovery", (f"{_STORE} cluster list",)),
+    "cluster rewrite-format": Explained(
+        "how-to/disaster-recovery", (f"{_STORE} cluster rewrite-format",)
+    ),
     "cluster settings": Explained(
         "how-to/backup",
         ("cleancut cluster settings", "cleancut cluster settings --upload-rate 50MiB"),

@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from cleancut.core.format.paths import Paths
-from cleancut.core.format.recipe import check_format, encode_format
+from cleancut.core.format.recipe import check_format, damaged_format, encode_format
 from cleancut.core.primitives.errors import NotFound, Refused
 from cleancut.ports.clock import Clock
 from cleancut.ports.store import Store
 from cleancut.repository.owners import check_copy_of
+from cleancut.repository.store_format import prove_format
 from cleancut.store.key_source import KeySource
 from cleancut.store.keyring import check_same_data_keys, ensure_data_key, read_wrapped
 from cleancut.store.open import OpenedStore, open_both
@@ -96,6 +97,7 @@ async def prepare_target(sides: Sides) -> None:
     try:
         check_format(await target.raw.get(paths.format), encrypted=encrypted)
     except NotFound:
+        await prove_format(target.store, paths, encrypted=encrypted)
         await target.raw.put(paths.format, encode_format(encrypted=encrypted))
     for path in [info.path async for info in sides.source_raw.list(paths.owners)]:
         stored = await sides.source_raw.get(path)
@@ -105,7 +107,11 @@ async def prepare_target(sides: Sides) -> None:
 
 async def _prepare_keys(sides: Sides) -> None:
     paths, source, target = sides.paths, sides.source.opened.raw, sides.target.opened.raw
-    check_format(await source.get(paths.format), encrypted=bool(sides.source.keys.read()))
+    try:
+        stored = await source.get(paths.format)
+    except NotFound as error:
+        raise damaged_format(f"{sides.source.url} has none") from error
+    check_format(stored, encrypted=bool(sides.source.keys.read()))
     keys = sides.target.keys.read()
     if not keys:
         return

@@ -6,14 +6,14 @@ import click
 
 from cleancut.cli.commands.doctor import forget_peer
 from cleancut.cli.options import confirm, request_id_option, yes_option
-from cleancut.cli.render.output import emit
+from cleancut.cli.render.output import emit, emit_facts
 from cleancut.cli.settings import Noun, Verb, parse_size, settings_of
 from cleancut.cli.wait import ask
 
 
 @click.group(cls=Noun, name="cluster")
 def cluster() -> None:
-    """List the clusters of a store, remove peers, and limit agents."""
+    """List the clusters of a store, mend its format.json, remove peers, and limit agents."""
 
 
 cluster.add_command(forget_peer)
@@ -31,6 +31,27 @@ def list_(context: click.Context, /) -> None:
 
     settings = settings_of(context)
     emit_rows(settings.output, "clusters", list_clusters(settings))
+
+
+@cluster.command("rewrite-format")
+@click.pass_context
+def rewrite_format(context: click.Context, /) -> None:
+    """Write a damaged or lost format.json of a store again, as its backups prove it.
+
+    Needs --store, and the store key of an encrypted one; no coordinator. Refused for a store of
+    another format or another cluster, and where no backup is whole enough to prove anything.
+    """
+    from cleancut.cli.offline import with_store
+    from cleancut.repository import store_format
+
+    settings = settings_of(context)
+    encrypted = bool(settings.key_source.read())
+    proof = with_store(
+        settings,
+        lambda store, paths: store_format.rewrite_format(store, paths, encrypted=encrypted),
+    )
+    done = "as it was: it is right" if proof is None else f"written again, by backup #{proof}"
+    emit_facts(settings.output, "format", {"format.json": done})
 
 
 @cluster.command()

@@ -157,9 +157,9 @@ def check_format(data: bytes, *, encrypted: bool = False) -> None:
     try:
         found = msgspec.json.decode(data, type=dict[str, str | int])
     except msgspec.MsgspecError as error:
-        raise Corrupt("format.json of the store cannot be read", f"{error}") from error
+        raise damaged_format(f"it cannot be read: {error}") from error
     if "format" not in found:
-        raise Corrupt("format.json of the store names no format")
+        raise damaged_format("it names no format")
     if {key: found.get(key) for key in FORMAT} != FORMAT:
         raise Refused(
             f"the store has format {found.get('format')} ({found.get('digest')}, blocks of "
@@ -173,6 +173,15 @@ def check_format(data: bytes, *, encrypted: bool = False) -> None:
         raise Denied("the store is encrypted, and no store key is given", KEY_WANTED)
     if encrypted and not sealed:
         raise Refused("a store key is given, but the store is not encrypted", ENCRYPT_ANEW)
+
+
+def damaged_format(why: str) -> Corrupt:
+    """The error for a format.json that is damaged or lost while there are backups."""
+    return Corrupt(
+        f"format.json of the store is damaged: {why}",
+        "`cleancut --store URL --cluster NAME cluster rewrite-format` writes it again, if the"
+        " backups prove what it has to say",
+    )
 
 
 def marks_cut(path: str) -> bool:

@@ -15,6 +15,7 @@ from cleancut.core.protocol.etcd_records import Owner, ProbeObject
 from cleancut.core.protocol.high_water import NO_OWNER, NO_OWNER_HINT
 from cleancut.ports.coordination import Created, Put
 from cleancut.repository.bounded import read_document
+from cleancut.repository.store_format import prove_format
 from cleancut.store.keyring import ensure_data_key
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.leader.state import LeaderState
@@ -69,23 +70,28 @@ async def establish(context: CoordinatorContext, token: FencingToken) -> Identit
         created = await LeaderState(context, token).txn([put], Created(context.keys.id, 0))
         if not created.applied:
             raise Fenced("another coordinator leads now")
-    await _establish_format(context)
-    now = await read_identities(context)
+    now = await _establish_format(context)
     if now.owner_number or await context.etcd.get(context.keys.epoch) is not None:
         return now
     return await write_owner(context, now)
 
 
-async def _establish_format(context: CoordinatorContext) -> None:
+async def _establish_format(context: CoordinatorContext) -> Identities:
+    """A store with an owner that lost its format gets it again only if its backups prove it."""
     store, paths = context.store, context.paths
     source = context.key_source  # only a command may take long
     keys = await asyncio.to_thread(source.read) if source.command else source.read()
     try:
         check_format(await store.get(paths.format), encrypted=bool(keys))
+        return await read_identities(context)
     except NotFound:
-        if keys:
-            await ensure_data_key(store, paths, keys, context.clock.wall_s())
-        await store.put(paths.format, encode_format(encrypted=bool(keys)))
+        now = await read_identities(context)
+    if now.owner_number:
+        await prove_format(store, paths, encrypted=bool(keys))
+    if keys:
+        await ensure_data_key(store, paths, keys, context.clock.wall_s())
+    await store.put(paths.format, encode_format(encrypted=bool(keys)))
+    return now
 
 
 async def write_owner(context: CoordinatorContext, now: Identities) -> Identities:
