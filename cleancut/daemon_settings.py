@@ -36,7 +36,7 @@ from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.http import check_key_line, check_url
 from cleancut.runtime.addresses import is_loopback, parse_address, parse_addresses
 from cleancut.runtime.commands import wrong_types
-from cleancut.runtime.log import Logger
+from cleancut.runtime.log import LOG_OPTIONS, Logger
 from cleancut.runtime.tls import tls_of
 from cleancut.runtime.toml_files import read_toml
 from cleancut.runtime.watched_files import WatchedFiles, WatchedSecret
@@ -88,13 +88,7 @@ _COMMON = (
         type=click.Choice(["api", "etcd", "qdrant"]),
         help="Where commands and secrets may cross a network in the clear; repeatable.",
     ),
-    click.option(
-        "--log-level",
-        type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
-        default="info",
-        show_default=True,
-        help="Least level that is logged.",
-    ),
+    *LOG_OPTIONS,
 )
 
 
@@ -399,6 +393,7 @@ class Shared:
     qdrant_ca: Path | None
     insecure: tuple[str, ...]
     log_level: str
+    log_format: str
     etcd: str = ""
     etcd_ca: Path | None = None
     etcd_cert: Path | None = None

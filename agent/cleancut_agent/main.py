@@ -106,7 +106,7 @@ def cli(**flags: Any) -> None:
 async def _work(context: click.Context) -> None:
     """Runs the agent with the flags of this context."""
     flags = context.params
-    log = configure_logging(flags["log_level"], "agent")
+    log = configure_logging(flags["log_level"], "agent", flags["log_format"])
     log.info("settings loaded", **loaded(context))
     if context.args:
         log.warning("unknown flags left out", flags=context.args, version=__version__)

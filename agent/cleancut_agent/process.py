@@ -10,7 +10,7 @@ from cleancut.core.primitives.errors import Denied, LeaseLost, TimedOut, Unavail
 from cleancut.core.protocol.states import OperationKind
 from cleancut.runtime.concurrency import first_of
 from cleancut.runtime.health import Health
-from cleancut.runtime.log import Logger
+from cleancut.runtime.log import Logger, Trouble
 from cleancut_agent.archive.follower import ArchiveFollower
 from cleancut_agent.backup.effects import AgentBackupEffects
 from cleancut_agent.backup.journal import CaptureJournal
@@ -57,18 +57,21 @@ async def serve_agent(process: AgentProcess) -> None:
 async def _serve_sessions(process: AgentProcess) -> None:
     """One session after the other. Denied is final only before the first session: later it may be
     a rotation of credentials that is under way."""
+    trouble = Trouble(process.log)
     while True:
         try:
-            await _serve_session(process)
+            await _serve_session(process, trouble)
         except (LeaseLost, Unavailable, TimedOut, Denied) as error:
             if isinstance(error, Denied) and not process.health.was_ready:
                 raise
-            process.log.warning("session ended", reason=error.reason, cause=error.message)
+            trouble.tell("session ended", error.message, reason=error.reason)
         await process.context.clock.sleep(_RETRY_S)
 
 
-async def _serve_session(process: AgentProcess) -> None:
+async def _serve_session(process: AgentProcess, trouble: Trouble) -> None:
+    """`trouble`: ends once a session has begun."""
     async with open_session(process.context) as session:
+        trouble.end()
         process.log.info("session opened", token=session.token, peer=session.said.peer_id)
         process.health.ready = True
         process.metrics.set_session(open_=True)

@@ -199,7 +199,7 @@ class Rules:
 )
 def cli(**flags: Any) -> None:
     """Leads the agents through backups and restores, and serves the API."""
-    log = configure_logging(flags["log_level"], "coordinator")
+    log = configure_logging(flags["log_level"], "coordinator", flags["log_format"])
     try:
         file = click.get_current_context()
         shared, rules = shared_of(flags), rules_of(file, flags)

@@ -22,7 +22,7 @@ from cleancut.ports.coordination import Lease, Put
 from cleancut.rpc.forwarding import Forwarding
 from cleancut.runtime.concurrency import first_of
 from cleancut.runtime.health import Health
-from cleancut.runtime.log import Logger
+from cleancut.runtime.log import Logger, Trouble
 from cleancut_coordinator.archive.mark_taker import MarkTaker
 from cleancut_coordinator.archive.planner import ArchivePlanner
 from cleancut_coordinator.backup.effects import LeaderBackupEffects
@@ -176,13 +176,14 @@ async def _wait_store(process: CoordinatorProcess, lease: Lease) -> None:
 
     Raises: what the store refuses it with; LeaseLost.
     """
+    told = Trouble(process.log)
     while not process.has_read_store:
         try:
             await read_identities(process.context)
         except (Unavailable, TimedOut) as error:
             process.health.lacks = f"the store cannot be read: {error.message}"
             process.trouble = f"{error} [{error.reason}]"
-            process.log.warning("waits for the store", reason=error.reason, cause=error.message)
+            told.tell("waits for the store", error.message, reason=error.reason)
         else:
             process.has_read_store, process.trouble = True, ""
             process.health.lacks = "not connected to etcd"

@@ -18,7 +18,7 @@ from cleancut.runtime.addresses import parse_address, parse_addresses
 from cleancut.runtime.clock import SystemClock
 from cleancut.runtime.commands import Command
 from cleancut.runtime.health import Health, health_app, serve
-from cleancut.runtime.log import Logger, configure_logging
+from cleancut.runtime.log import LOG_OPTIONS, Logger, configure_logging
 from cleancut.runtime.prometheus import CONTENT_TYPE
 from cleancut.runtime.tls import tls_of
 from cleancut_operator.kube import KubeApi, wait_served
@@ -40,16 +40,11 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--token-file", type=_FILE, help="File that holds a token of the coordinators.")
 @click.option("--namespace", metavar="NAME", help="Of the objects.  [default: the pod's]")
 @click.option("--http", default="127.0.0.1:7403", show_default=True, metavar="H:P", help="Health.")
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    default="info",
-    show_default=True,
-    help="Least level that is logged.",
-)
+@LOG_OPTIONS[0]
+@LOG_OPTIONS[1]
 def cli(**flags: Any) -> None:
     """Makes backups and restores of the objects of Kubernetes that ask for them."""
-    log = configure_logging(flags["log_level"], "operator")
+    log = configure_logging(flags["log_level"], "operator", flags["log_format"])
     try:
         asyncio.run(_run(flags, log))
     except CleancutError as error:
@@ -77,7 +72,7 @@ async def _run(flags: dict[str, Any], log: Logger) -> None:
         log.info("listening", http_port=http, namespace=namespace)
         await wait_served(kube, CRDS_S)
         mirror = Mirror(client, kube, SystemClock(), tell=tell, log=log)
-        await watch(mirror, namespace, health)
+        await watch(mirror, namespace, health, flags["log_format"])
     log.info("ended")
 
 

@@ -30,9 +30,10 @@ def connection() -> kopf.ConnectionInfo:
     return found
 
 
-async def watch(mirror: Mirror, namespace: str, health: Health) -> None:
+async def watch(mirror: Mirror, namespace: str, health: Health, log_format: str) -> None:
     """Follows all objects of a namespace until SIGTERM or SIGINT."""
-    kopf.configure(quiet=True, log_format=kopf.LogFormat.JSON)
+    forms = {"json": kopf.LogFormat.JSON, "text": kopf.LogFormat.FULL}
+    kopf.configure(quiet=True, log_format=forms[log_format])
     async with asyncio.TaskGroup() as group:
         watching = asyncio.Event()
         waiting = group.create_task(_be_ready(health, watching))

@@ -81,7 +81,7 @@ def cli(**flags: Any) -> None:
     Coordinator, agent and what they share are in this process: no etcd. `cleancut backup create`
     and the other commands work as with a cluster.
     """
-    log = configure_logging(flags["log_level"], NAME)
+    log = configure_logging(flags["log_level"], NAME, flags["log_format"])
     try:
         file = click.get_current_context()
         flags |= {"name": NAME, "advertise": "", "stores": read_stores(file)}

@@ -46,7 +46,7 @@ from cleancut.etcd.key_watch import watch_key
 from cleancut.ports.coordination import Created, KeyValue, Put
 from cleancut.repository.archive.writer import ChunkStream, put_chain, put_end
 from cleancut.runtime.concurrency import run_all, run_in_thread
-from cleancut.runtime.log import Logger
+from cleancut.runtime.log import Logger, Trouble
 from cleancut_agent.archive.followed_log import Before, FollowedLog, check_in_place, open_log
 from cleancut_agent.context import AgentContext
 from cleancut_agent.metrics import ArchiveMeters
@@ -400,7 +400,7 @@ class ArchiveFollower:
         return taken
 
     async def _put_until_stored(self) -> int:
-        context = self._context
+        context, trouble = self._context, Trouble(self._log)
         while True:
             try:
                 async with prompt_store("write a chunk", _PUT_S):
@@ -408,7 +408,7 @@ class ArchiveFollower:
                 return size
             except CleancutError as error:
                 self._problem = f"{error.message} [{error.reason}]"
-                self._log.warning("chunk not stored", cause=self._problem)
+                trouble.tell("chunk not stored", self._problem)
             await self._try_to_say()
             await context.clock.sleep(_RETRY_S)
 

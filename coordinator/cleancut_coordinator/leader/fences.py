@@ -21,7 +21,7 @@ from cleancut.core.protocol.states import FENCED
 from cleancut.fencing.aliases import give_back, rename
 from cleancut.ports.coordination import Delete
 from cleancut.runtime.concurrency import first_of, run_all
-from cleancut.runtime.log import Logger
+from cleancut.runtime.log import Logger, Trouble
 from cleancut_coordinator.any_peer import first_peer
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_all, read_ctl
@@ -162,7 +162,7 @@ class FenceReleaser:
 
     async def _until_lifted(self, fence: Fence) -> None:
         pause_s, began_s = _AGAIN_S, self._context.clock.monotonic_s()
-        tries = 0
+        tries, trouble = 0, Trouble(self._log, "error")
         while True:
             try:
                 await lift_fence(self._context, fence)
@@ -170,9 +170,7 @@ class FenceReleaser:
                 break
             except CleancutError as error:
                 tries += 1
-                self._log.error(
-                    "fence stays", epoch=fence.epoch, cause=error.message, hint=error.hint
-                )
+                trouble.tell("fence stays", error.message, epoch=fence.epoch, hint=error.hint)
             if tries >= _TRIES and self._is_old(fence):
                 await self._give_up(fence)
                 return

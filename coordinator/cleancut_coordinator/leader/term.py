@@ -39,7 +39,7 @@ from cleancut.core.reshard.reshard import ReshardMachine
 from cleancut.core.restore.restore import RestoreMachine
 from cleancut.core.undelete.undelete import UndeleteMachine
 from cleancut.ports.coordination import Change, Compacted, Lease
-from cleancut.runtime.log import Logger
+from cleancut.runtime.log import Logger, Trouble
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import decode_or_skip
 from cleancut_coordinator.leader.fences import FenceReleaser
@@ -99,6 +99,7 @@ class LeaderTerm:
     ) -> None:
         self._context, self._lease = context, lease
         self._effects, self._log, self._metrics = effects, log, metrics
+        self._trouble = Trouble(log)
         self._state = LeaderState(context, token)
         self._patience = Patience(context, self._state)
         self._releaser = FenceReleaser(context, token, metrics=metrics, log=log)
@@ -272,12 +273,13 @@ class LeaderTerm:
                 return
             epoch = await self._state.next_epoch()
         except CleancutError as error:
-            self._log.warning("cannot begin", operation=operation.id, cause=error.message)
+            self._trouble.tell("cannot begin", error.message, operation=operation.id)
             failure = failure_of(error)
             await self._state.note_waiting(operation, failure)
             if isinstance(error, Fenced):
                 raise
             return
+        self._trouble.end()
         sessions = await self._state.sessions()
         able = {name: seen for name, seen in sessions.items() if seen[1].peer_id is not None}
         problems = agent_problems({name: said for name, (_, said) in sessions.items()})
