@@ -127,8 +127,19 @@ class PlannedReshard(ApiValue, frozen=True):
     scratch_bytes: int = 0
 
 
+class RestoreEstimate(ApiValue, frozen=True):
+    """How long a restore takes, and what that rests on; see RestoreEstimate in restore.proto."""
+
+    least_s: float = 0.0
+    most_s: float = 0.0
+    restores: int = 0
+    slowest_bytes_per_s: float = 0.0
+    fastest_bytes_per_s: float = 0.0
+
+
 class RestorePlan(ApiValue, frozen=True):
-    """What a restore would do; it can start if there are no `blockers`."""
+    """What a restore would do; it can start if there are no `blockers`. `estimated_s`: at the usual
+    rate, for the peer that may have to read most; `estimate`: the range around it."""
 
     backup_id: str
     backup_epoch: int = 0
@@ -143,6 +154,7 @@ class RestorePlan(ApiValue, frozen=True):
     estimated_s: float | None = None
     moment: RestoredMoment | None = None
     reshards: tuple[PlannedReshard, ...] = ()
+    estimate: RestoreEstimate | None = None
 
 
 class Rename(ApiValue, frozen=True):

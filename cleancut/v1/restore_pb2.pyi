@@ -241,8 +241,22 @@ class PlannedReshard(_message.Message):
     scratch_bytes: int
     def __init__(self, collection: _Optional[str] = ..., shard_key: _Optional[str] = ..., shards: _Optional[int] = ..., wanted: _Optional[int] = ..., steps: _Optional[int] = ..., size_bytes: _Optional[int] = ..., estimated_s: _Optional[float] = ..., way: _Optional[str] = ..., scratch_bytes: _Optional[int] = ...) -> None: ...
 
+class RestoreEstimate(_message.Message):
+    __slots__ = ("least_s", "most_s", "restores", "slowest_bytes_per_s", "fastest_bytes_per_s")
+    LEAST_S_FIELD_NUMBER: _ClassVar[int]
+    MOST_S_FIELD_NUMBER: _ClassVar[int]
+    RESTORES_FIELD_NUMBER: _ClassVar[int]
+    SLOWEST_BYTES_PER_S_FIELD_NUMBER: _ClassVar[int]
+    FASTEST_BYTES_PER_S_FIELD_NUMBER: _ClassVar[int]
+    least_s: float
+    most_s: float
+    restores: int
+    slowest_bytes_per_s: float
+    fastest_bytes_per_s: float
+    def __init__(self, least_s: _Optional[float] = ..., most_s: _Optional[float] = ..., restores: _Optional[int] = ..., slowest_bytes_per_s: _Optional[float] = ..., fastest_bytes_per_s: _Optional[float] = ...) -> None: ...
+
 class RestorePlan(_message.Message):
-    __slots__ = ("backup_id", "backup_epoch", "collections", "peers", "source_version", "target_version", "warnings", "blockers", "digest", "size_bytes", "estimated_s", "moment", "reshards")
+    __slots__ = ("backup_id", "backup_epoch", "collections", "peers", "source_version", "target_version", "warnings", "blockers", "digest", "size_bytes", "estimated_s", "moment", "reshards", "estimate")
     BACKUP_ID_FIELD_NUMBER: _ClassVar[int]
     BACKUP_EPOCH_FIELD_NUMBER: _ClassVar[int]
     COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
@@ -256,6 +270,7 @@ class RestorePlan(_message.Message):
     ESTIMATED_S_FIELD_NUMBER: _ClassVar[int]
     MOMENT_FIELD_NUMBER: _ClassVar[int]
     RESHARDS_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATE_FIELD_NUMBER: _ClassVar[int]
     backup_id: str
     backup_epoch: int
     collections: _containers.RepeatedCompositeFieldContainer[PlannedCollection]
@@ -269,7 +284,8 @@ class RestorePlan(_message.Message):
     estimated_s: float
     moment: RestoredMoment
     reshards: _containers.RepeatedCompositeFieldContainer[PlannedReshard]
-    def __init__(self, backup_id: _Optional[str] = ..., backup_epoch: _Optional[int] = ..., collections: _Optional[_Iterable[_Union[PlannedCollection, _Mapping]]] = ..., peers: _Optional[_Iterable[_Union[PlannedPeer, _Mapping]]] = ..., source_version: _Optional[str] = ..., target_version: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., blockers: _Optional[_Iterable[str]] = ..., digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., estimated_s: _Optional[float] = ..., moment: _Optional[_Union[RestoredMoment, _Mapping]] = ..., reshards: _Optional[_Iterable[_Union[PlannedReshard, _Mapping]]] = ...) -> None: ...
+    estimate: RestoreEstimate
+    def __init__(self, backup_id: _Optional[str] = ..., backup_epoch: _Optional[int] = ..., collections: _Optional[_Iterable[_Union[PlannedCollection, _Mapping]]] = ..., peers: _Optional[_Iterable[_Union[PlannedPeer, _Mapping]]] = ..., source_version: _Optional[str] = ..., target_version: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., blockers: _Optional[_Iterable[str]] = ..., digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., estimated_s: _Optional[float] = ..., moment: _Optional[_Union[RestoredMoment, _Mapping]] = ..., reshards: _Optional[_Iterable[_Union[PlannedReshard, _Mapping]]] = ..., estimate: _Optional[_Union[RestoreEstimate, _Mapping]] = ...) -> None: ...
 
 class Rename(_message.Message):
     __slots__ = ("old_name", "new_name")

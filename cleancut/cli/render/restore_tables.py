@@ -135,7 +135,7 @@ def plan(value: RestorePlan) -> RenderableType:
             *_moment(value.moment),
             ("Qdrant", f"{value.source_version or '?'} -> {value.target_version or '?'}"),
             ("to read", size(value.size_bytes)),
-            ("estimated time", None if value.estimated_s is None else span(value.estimated_s)),
+            ("estimated time", _estimate(value)),
             ("digest", value.digest),
             *(_reshard(one) for one in value.reshards),
             *(("warning", text) for text in value.warnings),
@@ -143,6 +143,19 @@ def plan(value: RestorePlan) -> RenderableType:
         )
     )
     return Group(head, "", _planned(value), "", _peers(value))
+
+
+def _estimate(value: RestorePlan) -> str | None:
+    """A range, and what it rests on; of an older coordinator, one time."""
+    range_ = value.estimate
+    if range_ is None:
+        return None if value.estimated_s is None else span(value.estimated_s)
+    least, most = span(range_.least_s), span(range_.most_s)
+    times = least if least == most else f"{least} to {most}"
+    slowest, fastest = size(range_.slowest_bytes_per_s), size(range_.fastest_bytes_per_s)
+    rates = slowest if slowest == fastest else f"{slowest} to {fastest}"
+    restores = "restores" if range_.restores > 1 else "restore"
+    return f"{times} (by {range_.restores} earlier {restores}: {rates}/s each peer)"
 
 
 def _reshard(one: PlannedReshard) -> tuple[str, str]:

@@ -30,6 +30,7 @@ from cleancut.core.restore.blockers import (
     warnings_of,
     warnings_of_group,
 )
+from cleancut.core.restore.estimate import Estimate, estimate_of
 from cleancut.core.restore.names import names_of, what_has
 from cleancut.core.restore.resharded import (
     as_resharded,
@@ -99,9 +100,9 @@ class PeerPlan(Record, frozen=True):
 class PlacementPlan(Record, frozen=True):
     """It can start if there are no `blockers`; each blocker says what to do about it.
 
-    `size_bytes`: to read, all replicas counted. `estimated_s`: to create all, and for the peer
-    that may have to read most, at the rate of earlier restores; None: not measured yet. `moment`:
-    the one to which logs are replayed, if they are. `reshards`: operations that follow it.
+    `size_bytes`: to read, all replicas counted. `estimate`: of the time; None: no restore was
+    measured yet. `moment`: the one to which logs are replayed, if they are. `reshards`: operations
+    that follow it.
     """
 
     backup_id: OperationId
@@ -111,7 +112,7 @@ class PlacementPlan(Record, frozen=True):
     source_version: str
     target_version: str
     size_bytes: int = 0
-    estimated_s: float | None = None
+    estimate: Estimate | None = None
     warnings: tuple[str, ...] = ()
     blockers: tuple[str, ...] = ()
     moment: Moment | None = None
@@ -182,7 +183,6 @@ def make_plan(
     versions = sorted(
         {p.qdrant_version for p in target.peers if p.qdrant_version}, key=parse_version
     )
-    most = max((bound_at(p.peer_id, shares, target).data_bytes for p in target.peers), default=0)
     return PlacementPlan(
         backup_id=manifest.operation,
         backup_epoch=manifest.epoch,
@@ -191,9 +191,7 @@ def make_plan(
         source_version=manifest.source.qdrant_version,
         target_version=versions[0] if versions else "",
         size_bytes=sum(one.size_bytes * one.replicas for one in planned),
-        estimated_s=most / target.rate + _creation_s(chosen, planned) + replay_s
-        if target.rate
-        else None,
+        estimate=estimate_of(shares, target, _creation_s(chosen, planned) + replay_s),
         moment=moment,
         reshards=reshards,
         warnings=(

@@ -21,9 +21,11 @@ from cleancut.core.protocol.moment import Moment
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.restore.overwrite import OldData
 from cleancut.core.restore.plan import CollectionPlan, PlacementPlan
+from cleancut.core.restore.target import Rate
 
 Outcome = Literal["asked", "made", "refused"]
 _SHOWN = 5
+_COUNTS_FROM = 10
 _STATUSES = ("green", "grey", "yellow", "red")
 
 
@@ -253,15 +255,28 @@ def slowest(documents: Iterable[AgentRestoreReport]) -> tuple[int, float]:
     return size_bytes, recover_s
 
 
-def rate_of(reports: Iterable[RestoreReport]) -> float | None:
-    """Bytes a second that one peer recovered in these restores; None, if unknown.
+def rate_of(reports: Iterable[RestoreReport]) -> Rate | None:
+    """What one peer recovered in these restores; None, if unknown.
 
-    Large ones weigh more: small ones only measure how long a request takes.
+    Large ones weigh more, and those of less than a tenth of the largest say nothing of the slowest
+    and the fastest rate: small ones only measure how long a request takes.
     """
-    known = [(one.recovered_bytes, one.recover_s) for one in reports if one.recover_s > 0]
-    total_s = sum(seconds for _, seconds in known)
-    total_bytes = sum(size for size, _ in known)
-    return total_bytes / total_s if total_bytes and total_s else None
+    known = [
+        (one.recovered_bytes, one.recover_s)
+        for one in reports
+        if one.recover_s > 0 and one.recovered_bytes > 0
+    ]
+    if not known:
+        return None
+    largest = max(size for size, _ in known)
+    rates = [size / seconds for size, seconds in known if size * _COUNTS_FROM >= largest]
+    usual = sum(size for size, _ in known) / sum(seconds for _, seconds in known)
+    return Rate(
+        usual=usual,
+        slowest=min(usual, *rates),
+        fastest=max(usual, *rates),
+        restores=len(rates),
+    )
 
 
 def check_report(report: RestoreReport) -> None:

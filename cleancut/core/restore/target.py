@@ -53,19 +53,28 @@ class PromisedName(Record, frozen=True):
     restore: OperationId
 
 
+class Rate(Record, frozen=True):
+    """Bytes a second that one peer recovered in earlier restores. `usual`: in all of them together.
+    `restores`: so many were measured."""
+
+    usual: float
+    slowest: float
+    fastest: float
+    restores: int
+
+
 class Target(Record, frozen=True):
     """The cluster as it is now.
 
-    `live`: of collections in which single shards are to be repaired, else empty. `rate`: bytes a
-    second that one peer recovered in earlier restores; None: not measured yet. `promised`: names
-    of restores that are verified, and not published yet.
+    `live`: of collections in which single shards are to be repaired, else empty. `rate`: None: not
+    measured yet. `promised`: names of restores that are verified, and not published yet.
     """
 
     peers: tuple[TargetPeer, ...]
     collections: tuple[str, ...] = ()
     aliases: tuple[tuple[str, str], ...] = ()
     live: tuple[LiveCollection, ...] = ()
-    rate: float | None = None
+    rate: Rate | None = None
     promised: tuple[PromisedName, ...] = ()
 
     def named(self, peer: PeerId) -> str:

@@ -22,6 +22,7 @@ from cleancut.api.restores import (
     PlannedReshard,
     Restore,
     RestoredCollection,
+    RestoreEstimate,
     RestoreOptions,
     RestorePage,
     RestorePlan,
@@ -418,6 +419,8 @@ def _shown_plan(plan: plans.PlacementPlan) -> RestorePlan:
             for one in plan.reshards
         ),
         moment=shown_moment(plan.moment) if plan.moment is not None else None,
+        estimated_s=plan.estimate.usual_s if plan.estimate is not None else None,
+        estimate=to_value(RestoreEstimate, plan.estimate) if plan.estimate is not None else None,
     )
 
 

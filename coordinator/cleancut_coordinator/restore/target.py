@@ -13,7 +13,7 @@ from cleancut.core.primitives.ids import AgentName, PeerId
 from cleancut.core.protocol.etcd_records import Session
 from cleancut.core.protocol.states import OperationKind, State
 from cleancut.core.restore.report import RestoreReport, rate_of
-from cleancut.core.restore.target import Target, TargetPeer
+from cleancut.core.restore.target import Rate, Target, TargetPeer
 from cleancut.repository.catalog import get_checked
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
@@ -21,7 +21,7 @@ from cleancut_coordinator.etcd_state import read_sessions
 from cleancut_coordinator.layout import read_allowed
 from cleancut_coordinator.leader.requests import load_all
 
-_NEWEST = 3
+_NEWEST = 5
 
 
 async def read_target(
@@ -58,7 +58,7 @@ async def read_target(
     )
 
 
-async def _read_rate(context: CoordinatorContext) -> float | None:
+async def _read_rate(context: CoordinatorContext) -> Rate | None:
     """What the newest finished restores measured; one whose report cannot be read is skipped."""
     reports = []
     done = [

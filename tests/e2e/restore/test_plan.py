@@ -33,7 +33,9 @@ def test_a_plan_binds_and_learns_from_what_was_restored(launch: Launch) -> None:
     assert world.ok("restore", *start)["state"] == "DONE"
 
     measured = world.ok("plan", "restore", "plan", made["id"], *renamed("other"))
-    assert measured["estimated_s"] > 0
+    estimate = measured["estimate"]
+    assert 0 < estimate["least_s"] <= measured["estimated_s"] <= estimate["most_s"]
+    assert estimate["restores"] == 1
     assert measured["digest"] != beside["digest"]
 
 

@@ -22,7 +22,7 @@ from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.restore.blockers import cannot_be_rebuilt, fillers
 from cleancut.core.restore.plan import PlacementPlan, check_agreed, check_plan, make_plan
 from cleancut.core.restore.report import RestoreReport, draft_of, rate_of, slowest
-from cleancut.core.restore.target import FREE_STEP, Target
+from cleancut.core.restore.target import FREE_STEP, Rate, Target
 from tests.support.restore_groups import MB, collection, group, info_of, shard, target
 
 GB = 1000 * MB
@@ -147,18 +147,40 @@ def test_what_fits_nowhere_is_an_blocker_only_if_every_disk_is_known() -> None:
 def test_the_time_is_that_of_the_fullest_peer_at_the_measured_rate() -> None:
     """Two of the four shards may meet there; write-ahead logs are not read."""
     entry = collection(shards=4)
-    assert _plan(entry).estimated_s is None
-    assert _plan(entry, on=target(rate=0.5 * MB)).estimated_s == 4.2
+    assert _plan(entry).estimate is None
+    assert _usual_s(_plan(entry, on=target(rate=_always(0.5 * MB)))) == 4.2
+
+
+def test_the_range_is_from_even_peers_at_the_fastest_rate_to_the_fullest_at_the_slowest() -> None:
+    """One restore alone says little: the next may take twice or half as long."""
+    measured = Rate(usual=0.5 * MB, slowest=0.25 * MB, fastest=MB, restores=3)
+    found = _plan(collection(shards=4), on=target(rate=measured)).estimate
+    assert found is not None
+    each = 4 * MB / len(target().peers)
+    assert (found.least_s, found.most_s) == pytest.approx((each / MB + 0.2, 8.2))
+    alone = _plan(collection(shards=4), on=target(rate=_always(0.5 * MB))).estimate
+    assert alone is not None
+    assert (alone.least_s, alone.most_s) == pytest.approx((each / MB + 0.2, 8.2))
+    assert (alone.restores, alone.slowest_bytes_per_s) == (1, 0.5 * MB)
 
 
 def test_the_time_to_create_collections_and_keys_counts() -> None:
     """Many small collections take their time, and none to read."""
-    slow = target(rate=1e15)
-    assert _plan(*(collection(f"c{n}") for n in range(240)), on=slow).estimated_s == pytest.approx(
-        48
-    )
+    fast = target(rate=_always(1e15))
+    many = _plan(*(collection(f"c{n}") for n in range(240)), on=fast)
+    assert _usual_s(many) == pytest.approx(48)
     keys = tuple((f"k{n}", (n + 1,)) for n in range(100))
-    assert _plan(_keyed(*keys), on=slow).estimated_s == pytest.approx(80.2)
+    assert _usual_s(_plan(_keyed(*keys), on=fast)) == pytest.approx(80.2)
+
+
+def _always(rate: float) -> Rate:
+    """Of a single restore."""
+    return Rate(usual=rate, slowest=rate, fastest=rate, restores=1)
+
+
+def _usual_s(plan: PlacementPlan) -> float:
+    assert plan.estimate is not None
+    return plan.estimate.usual_s
 
 
 def test_the_rate_is_that_of_the_slowest_agents_of_earlier_restores() -> None:
@@ -176,7 +198,11 @@ def test_the_rate_is_that_of_the_slowest_agents_of_earlier_restores() -> None:
     )
     large = replace(report, recovered_bytes=910, recover_s=7.0)
     small = replace(report, recovered_bytes=90, recover_s=3.0)
-    assert rate_of([large, small, report]) == 100.0
+    tiny = replace(report, recovered_bytes=9, recover_s=30.0)
+    assert rate_of([large, small, report]) == Rate(100.0, slowest=100.0, fastest=130.0, restores=1)
+    both = rate_of([large, replace(small, recovered_bytes=91, recover_s=1.0), tiny])
+    assert both is not None
+    assert (both.slowest, both.fastest, both.restores) == (pytest.approx(1010 / 38), 130.0, 2)
     assert rate_of([report]) is None
     assert rate_of([]) is None
 
@@ -186,7 +212,7 @@ def test_the_rate_is_that_of_the_slowest_agents_of_earlier_restores() -> None:
 
 def test_the_digest_changes_with_what_the_restore_would_do_and_where() -> None:
     plan = _plan()
-    assert _plan(on=_free(target(rate=5.0), 10**12, 10**12)).digest == plan.digest
+    assert _plan(on=_free(target(rate=_always(5.0)), 10**12, 10**12)).digest == plan.digest
     assert _plan(on=target(collections=("else",))).digest == plan.digest
     moved = target()
     others = [

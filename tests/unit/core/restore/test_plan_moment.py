@@ -13,6 +13,7 @@ from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.restore.phases import recover_bound_s
 from cleancut.core.restore.plan import PlacementPlan, make_plan
 from cleancut.core.restore.report import draft_of
+from cleancut.core.restore.target import Rate
 from tests.support.restore_groups import collection, group, target
 
 ID = "r-0123456789abcdef"
@@ -34,7 +35,7 @@ MOMENT = Moment(asked=MomentRequest(at_ms=5_000), at_ms=4_000, instant=True, sha
 
 def plan(moment: Moment | None = MOMENT, operation: str = ID, **request: object) -> PlacementPlan:
     asked = RestoreRequest(backup=Epoch(4), target=moment, **request)  # type: ignore[arg-type]
-    return make_plan(group(collection()), asked, target(rate=1e6), operation)
+    return make_plan(group(collection()), asked, target(rate=Rate(1e6, 1e6, 1e6, 1)), operation)
 
 
 def test_it_goes_to_a_new_name_unless_one_is_named() -> None:
@@ -53,9 +54,9 @@ def test_the_log_counts_in_size_and_time() -> None:
     without, with_log = plan(None), plan()
     replicas = with_log.collections[0].replicas
     assert with_log.size_bytes == without.size_bytes + replicas * 10_000_000
-    assert with_log.estimated_s is not None
-    assert without.estimated_s is not None
-    assert with_log.estimated_s >= without.estimated_s + 1.0
+    assert with_log.estimate is not None
+    assert without.estimate is not None
+    assert with_log.estimate.usual_s >= without.estimate.usual_s + 1.0
     assert with_log.collections[0].points is None
     assert MOMENT.entries == 22
 

@@ -33,7 +33,7 @@ from cleancut.core.primitives.errors import Invalid, NotFound
 from cleancut.core.primitives.ids import AgentName, Epoch, PeerId, ShardId
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.restore.plan import CollectionPlan, PlacementPlan, make_plan
-from cleancut.core.restore.target import LiveCollection, LiveReplica, Target, TargetPeer
+from cleancut.core.restore.target import LiveCollection, LiveReplica, Rate, Target, TargetPeer
 from tests.support.restore_groups import MB, collection, group, info_of, shard
 
 ID = "r-0123456789abcdef"
@@ -119,7 +119,7 @@ def targets(draw: st.DrawFn, manifest: Manifest, request: RestoreRequest) -> Tar
         collections=tuple(there),
         aliases=tuple(sorted(aliases.items())),
         live=tuple(draw(lives(manifest, name, len(peers))) for name in there),
-        rate=draw(st.none() | st.floats(1, 1e9)),
+        rate=draw(st.none() | st.floats(1, 1e9).map(lambda rate: Rate(rate, rate, rate, 1))),
     )
 
 
@@ -241,7 +241,7 @@ def _of_digests(plan: PlacementPlan, world: World, data: st.DataObject) -> None:
     manifest, request, there = world
     free = data.draw(st.integers(20_000, 90_000)) * MB
     peers = tuple(replace(peer, free_bytes=free) for peer in there.peers)
-    roomy = replace(there, peers=peers, rate=1.0)
+    roomy = replace(there, peers=peers, rate=Rate(1.0, 1.0, 1.0, 1))
     assert make_plan(manifest, request, roomy).digest == plan.digest
     new = TargetPeer(peer_id=PeerId(77), agent=AgentName("new"), qdrant_version="1.18.3")
     for other in (
