@@ -13,6 +13,7 @@ import msgspec
 
 from cleancut.api.archive import Archive, ArchiveMark, LogPage
 from cleancut.api.backups import Backup, BackupPlan, Evidence
+from cleancut.api.checks import Drill, Verdict
 from cleancut.api.cluster import (
     AgentSettings,
     DoctorFinding,
@@ -21,7 +22,6 @@ from cleancut.api.cluster import (
 )
 from cleancut.api.copies import Copy
 from cleancut.api.diffs import Diff
-from cleancut.api.drills import Drill
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.rebalances import Rebalance, RebalancePlan
 from cleancut.api.repairs import Repair
@@ -32,7 +32,6 @@ from cleancut.api.searches import SearchAnswer
 from cleancut.api.status import Status
 from cleancut.api.undeletes import Undelete, UndeletePlan
 from cleancut.api.values import SCHEMA, CommandError
-from cleancut.api.verdicts import Verdict
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference" / "schemas"
 DOCUMENTS: dict[str, tuple[str, Any]] = {

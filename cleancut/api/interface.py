@@ -14,6 +14,7 @@ from typing import Protocol
 
 from cleancut.api.archive import Archive, ArchiveMark, LogPage, LogQuery
 from cleancut.api.backups import Backup, BackupPage, BackupPlan
+from cleancut.api.checks import Drill, Verdict
 from cleancut.api.cluster import AgentSettings, ClusterStatus, Diagnosis, ForgottenPeer, Identity
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.protection import Protection
@@ -90,6 +91,16 @@ class BackupApi(Protocol):
 
     async def repair_backup(self, name: str, from_store: str) -> Repair:
         """Leader only. What was replaced from the configured store of that name."""
+        ...
+
+    async def verify_backup(
+        self, name: str, *, quick: bool, read_percent: int, within_s: float
+    ) -> Verdict:
+        """Leader only. Refused, while another check is under way. `read_percent` 0: all."""
+        ...
+
+    async def drill_backup(self, name: str, *, collections: tuple[str, ...], shards: int) -> Drill:
+        """Leader only. As `verify_backup`. `shards` 0: all."""
         ...
 
 

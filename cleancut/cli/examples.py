@@ -79,7 +79,10 @@ _EXPLAINED = {
         "how-to/diff",
         (f"{_STORE} backup diff 16 17", f"{_STORE} backup diff 16 17 -c products --ids"),
     ),
-    "backup drill": Explained("how-to/verify", (f"{_STORE} backup drill latest --shards 3",)),
+    "backup drill": Explained(
+        "how-to/verify",
+        ("cleancut backup drill latest", f"{_STORE} backup drill latest --shards 3"),
+    ),
     "backup export": Explained(
         "how-to/export",
         (f"{_STORE} backup export 17 -c products --format jsonl --out products.jsonl",),
@@ -119,7 +122,7 @@ _EXPLAINED = {
     ),
     "backup verify": Explained(
         "how-to/verify",
-        (f"{_STORE} backup verify 17", f"{_STORE} backup verify latest --read-data 10"),
+        ("cleancut backup verify 17", f"{_STORE} backup verify latest --read-data 10"),
     ),
     "backup watch": Explained("how-to/backup", ("cleancut backup watch 17",)),
     "status": Explained(

@@ -10,13 +10,12 @@ import time
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any, NamedTuple, TypeVar
 
+from cleancut.api.checks import Drill, Verdict
 from cleancut.api.copies import Copy
-from cleancut.api.drills import Drill
-from cleancut.api.verdicts import Verdict
 from cleancut.cli.exit_codes import say
 from cleancut.core.format.paths import Paths
 from cleancut.core.format.story import Story, StoryKind
-from cleancut.core.maintenance.stories import GOOD, SCHEDULE_VARIABLE
+from cleancut.core.maintenance.stories import ASKED_BY_VARIABLE, GOOD, SCHEDULE_VARIABLE
 from cleancut.core.primitives.errors import CleancutError, Invalid, NotFound
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.primitives.timestamps import format_time
@@ -57,7 +56,7 @@ async def with_story(
             ended_at=format_time(time.time()),
             state=State.FAILED if found.problems else State.DONE,
             epoch=Epoch(found.epoch),
-            asked_by="" if schedule else _user(),
+            asked_by="" if schedule else os.environ.get(ASKED_BY_VARIABLE) or _user(),
             facts={"schedule": schedule, **facts} if schedule else facts,
         )
         try:

@@ -9,6 +9,7 @@ from typing import Self, TypeVar
 
 from cleancut.api.archive import Archive, ArchiveMark, LogPage, LogQuery
 from cleancut.api.backups import Backup, BackupPage, BackupPlan
+from cleancut.api.checks import Drill, Verdict
 from cleancut.api.cluster import AgentSettings, ClusterStatus, Diagnosis, ForgottenPeer, Identity
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.protection import Protection
@@ -107,6 +108,20 @@ class BlockingClient:
 
     def repair_backup(self, backup_id: str, from_store: str) -> Repair:
         return self._runner.run(self._client.repair_backup(backup_id, from_store))
+
+    def verify_backup(
+        self, name: str, *, quick: bool = False, read_percent: int = 0, within_s: float = 0.0
+    ) -> Verdict:
+        return self._runner.run(
+            self._client.verify_backup(
+                name, quick=quick, read_percent=read_percent, within_s=within_s
+            )
+        )
+
+    def drill_backup(self, name: str, *, collections: Sequence[str] = (), shards: int = 0) -> Drill:
+        return self._runner.run(
+            self._client.drill_backup(name, collections=collections, shards=shards)
+        )
 
     def list_schedules(self) -> ScheduleList:
         return self._runner.run(self._client.list_schedules())

@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 
 from cleancut.api.archive import Archive, ArchiveMark, LogPage, LogQuery
 from cleancut.api.backups import Backup, BackupPage, BackupPlan
+from cleancut.api.checks import Drill, Verdict
 from cleancut.api.cluster import AgentSettings, ClusterStatus, Diagnosis, ForgottenPeer, Identity
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.protection import Protection
@@ -75,9 +76,7 @@ class Client:
     async def plan_backup(self, request: BackupRequest = WHOLE) -> BackupPlan:
         """What a backup would do now, and what prevents it."""
         message = backups.PlanBackupRequest(backup=backup_message(request))
-        return await self._one(
-            lambda c: BackupServiceStub(c).PlanBackup, message, BackupPlan, timeout_s=CARE_S
-        )
+        return await self._slow(lambda c: BackupServiceStub(c).PlanBackup, message, BackupPlan)
 
     async def create_backup(self, request: BackupRequest = WHOLE, request_id: str = "") -> Backup:
         """The backup that was started. Order: repeatable with the same `request_id`."""
@@ -124,10 +123,7 @@ class Client:
     ) -> BackupPage:
         """`with_history`: also those that failed over 48 h ago."""
         message = new_message(
-            backups.ListBackupsRequest,
-            page_size=page_size,
-            page_token=page_token,
-            all=with_history,
+            backups.ListBackupsRequest, page_size=page_size, page_token=page_token, all=with_history
         )
         answer = await self._link.call(lambda c: BackupServiceStub(c).ListBackups, message)
         return from_message(answer, BackupPage)
@@ -147,9 +143,7 @@ class Client:
 
     async def cancel_backup(self, name: str) -> Backup:
         message = new_message(backups.CancelBackupRequest, id=name)
-        return await self._one(
-            lambda c: BackupServiceStub(c).CancelBackup, message, Backup, timeout_s=CARE_S
-        )
+        return await self._slow(lambda c: BackupServiceStub(c).CancelBackup, message, Backup)
 
     async def delete_backup(self, name: str) -> Backup:
         """The backup, which is deleted now: the caller means it."""
@@ -186,6 +180,26 @@ class Client:
         )
         return await self._one(
             lambda c: BackupServiceStub(c).RepairBackup, message, Repair, timeout_s=DEEP_S
+        )
+
+    async def verify_backup(
+        self, name: str, *, quick: bool = False, read_percent: int = 0, within_s: float = 0.0
+    ) -> Verdict:
+        """The leader reads all of the backup, or a share of it. Limits: a day."""
+        options = {"quick": quick, "read_percent": read_percent, "within_s": within_s}
+        message = new_message(backups.VerifyBackupRequest, id=name, **options)
+        return await self._one(
+            lambda c: BackupServiceStub(c).VerifyBackup, message, Verdict, timeout_s=DEEP_S
+        )
+
+    async def drill_backup(
+        self, name: str, *, collections: Sequence[str] = (), shards: int = 0
+    ) -> Drill:
+        """The leader opens shards of the backup, and queries them. Limits: a day."""
+        options = {"collections": collections, "shards": shards}
+        message = new_message(backups.DrillBackupRequest, id=name, **options)
+        return await self._one(
+            lambda c: BackupServiceStub(c).DrillBackup, message, Drill, timeout_s=DEEP_S
         )
 
     async def list_schedules(self) -> ScheduleList:
@@ -276,9 +290,7 @@ class Client:
     async def cancel_restore(self, name: str) -> Restore:
         """As it ended; still open, if what it made could not be dropped within 40 s."""
         message = new_message(restores.CancelRestoreRequest, id=name)
-        return await self._one(
-            lambda c: RestoreServiceStub(c).CancelRestore, message, Restore, timeout_s=CARE_S
-        )
+        return await self._slow(lambda c: RestoreServiceStub(c).CancelRestore, message, Restore)
 
     async def clean_restore(self, name: str) -> Restore:
         """The old data that the restore has replaced is dropped, once nothing points to it."""
@@ -371,9 +383,7 @@ class Client:
     async def cancel_reshard(self, name: str) -> Reshard:
         """As it ended; still open, if its step could not be aborted or finished within 40 s."""
         message = new_message(reshards.CancelReshardRequest, id=name)
-        return await self._one(
-            lambda c: ReshardServiceStub(c).CancelReshard, message, Reshard, timeout_s=CARE_S
-        )
+        return await self._slow(lambda c: ReshardServiceStub(c).CancelReshard, message, Reshard)
 
     async def plan_undelete(self, options: UndeleteOptions) -> UndeletePlan:
         message = new_message(
@@ -414,9 +424,7 @@ class Client:
     async def cancel_undelete(self, name: str) -> Undelete:
         """As it ended; still open, if its agents did not settle within 40 s."""
         message = new_message(undeletes.CancelUndeleteRequest, id=name)
-        return await self._one(
-            lambda c: UndeleteServiceStub(c).CancelUndelete, message, Undelete, timeout_s=CARE_S
-        )
+        return await self._slow(lambda c: UndeleteServiceStub(c).CancelUndelete, message, Undelete)
 
     async def cluster_status(self) -> ClusterStatus:
         message = cluster.GetStatusRequest()
@@ -455,9 +463,7 @@ class Client:
     async def archive(self) -> Archive:
         """What of each shard's log is archived, and what may be lost now."""
         message = cluster.GetArchiveRequest()
-        return await self._one(
-            lambda c: ClusterServiceStub(c).GetArchive, message, Archive, timeout_s=CARE_S
-        )
+        return await self._slow(lambda c: ClusterServiceStub(c).GetArchive, message, Archive)
 
     async def take_mark(self, name: str, *, timeout_s: float = MARK_S) -> ArchiveMark:
         """A moment, under this name, at which all archived shards stood still; all that was written
@@ -480,9 +486,7 @@ class Client:
             confirmed=confirmed,
             typed_peer_id=typed_peer_id,
         )
-        return await self._one(
-            lambda c: ClusterServiceStub(c).ForgetPeer, message, ForgottenPeer, timeout_s=CARE_S
-        )
+        return await self._slow(lambda c: ClusterServiceStub(c).ForgetPeer, message, ForgottenPeer)
 
     async def _one(
         self, method: Method, message: Message, kind: type[S], *, timeout_s: float | None = None
@@ -490,3 +494,7 @@ class Client:
         """The value in the only field of the response."""
         answer = await self._link.call(method, message, timeout_s=timeout_s)
         return from_response(answer, kind)
+
+    async def _slow(self, method: Method, message: Message, kind: type[S]) -> S:
+        """As `_one`, of a call that takes care."""
+        return await self._one(method, message, kind, timeout_s=CARE_S)

@@ -22,6 +22,7 @@ from cleancut.api.archive import (
     LogQuery,
 )
 from cleancut.api.backups import Backup, BackupBytes, BackupPage, BackupPlan, Evidence, Seed
+from cleancut.api.checks import Drill, DrilledShard, Verdict
 from cleancut.api.cluster import (
     AgentSettings,
     ClusterStatus,
@@ -53,10 +54,11 @@ from cleancut.core.primitives.errors import Invalid, NotFound, Refused
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.requests import BackupRequest, ImportRequest, SeedRequest
 from cleancut.core.protocol.states import State
+from cleancut.core.verification.damage import Level
 from cleancut.testing.memory_plans import plan_of
 from cleancut.testing.memory_rebalances import MemoryRebalances
 from cleancut.testing.memory_reshards import MemoryReshards
-from cleancut.testing.memory_status import AGENTS, COORDINATORS, EVIDENCE, PROTECTED
+from cleancut.testing.memory_status import AGENTS, COORDINATORS, EVIDENCE, PROTECTED, SETTINGS
 from cleancut.testing.memory_undeletes import MemoryUndeletes
 
 Op = TypeVar("Op", Backup, Restore)
@@ -77,13 +79,6 @@ RESTORE_PATH = (
     State.VERIFYING,
     State.PUBLISHING,
     State.DONE,
-)
-SETTINGS = AgentSettings(
-    upload_bytes_per_s=0,
-    uploads=4,
-    spill_bytes=1 << 32,
-    spill_floor_bytes=1 << 29,
-    read_bytes_per_s=0,
 )
 
 
@@ -348,6 +343,18 @@ class MemoryApi:
         if from_store != "second":
             raise NotFound(f"there is no store {from_store!r}", "configured: second")
         return Repair(id=backup.id, epoch=backup.epoch, source="file:///second", read_bytes=4096)
+
+    async def verify_backup(
+        self, name: str, *, quick: bool, read_percent: int, within_s: float
+    ) -> Verdict:
+        backup = await self.get_backup(name)
+        level, evidence = Level.PRESENCE if quick else Level.ALL, backup.evidence or Evidence()
+        return Verdict(id=backup.id, epoch=backup.epoch, evidence=evidence, level=level)
+
+    async def drill_backup(self, name: str, *, collections: tuple[str, ...], shards: int) -> Drill:
+        backup = await self.get_backup(name)
+        opened = tuple(DrilledShard(one, 0, points=3) for one in collections or backup.collections)
+        return Drill(id=backup.id, epoch=backup.epoch, shards=opened[: shards or None])
 
     async def list_schedules(self) -> ScheduleList:
         return ScheduleList(schedules=(self._nightly(),))

@@ -562,6 +562,110 @@ class RepairBackupResponse(_message.Message):
     repair: Repair
     def __init__(self, repair: _Optional[_Union[Repair, _Mapping]] = ...) -> None: ...
 
+class VerifyBackupRequest(_message.Message):
+    __slots__ = ("id", "quick", "read_percent", "within_s")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    QUICK_FIELD_NUMBER: _ClassVar[int]
+    READ_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    WITHIN_S_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    quick: bool
+    read_percent: int
+    within_s: float
+    def __init__(self, id: _Optional[str] = ..., quick: _Optional[bool] = ..., read_percent: _Optional[int] = ..., within_s: _Optional[float] = ...) -> None: ...
+
+class Verdict(_message.Message):
+    __slots__ = ("id", "epoch", "evidence", "shards", "objects", "read_bytes", "size_bytes", "level", "problems", "missing")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_FIELD_NUMBER: _ClassVar[int]
+    OBJECTS_FIELD_NUMBER: _ClassVar[int]
+    READ_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    epoch: int
+    evidence: Evidence
+    shards: int
+    objects: int
+    read_bytes: int
+    size_bytes: int
+    level: str
+    problems: _containers.RepeatedScalarFieldContainer[str]
+    missing: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., epoch: _Optional[int] = ..., evidence: _Optional[_Union[Evidence, _Mapping]] = ..., shards: _Optional[int] = ..., objects: _Optional[int] = ..., read_bytes: _Optional[int] = ..., size_bytes: _Optional[int] = ..., level: _Optional[str] = ..., problems: _Optional[_Iterable[str]] = ..., missing: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class VerifyBackupResponse(_message.Message):
+    __slots__ = ("verdict",)
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    verdict: Verdict
+    def __init__(self, verdict: _Optional[_Union[Verdict, _Mapping]] = ...) -> None: ...
+
+class DrillBackupRequest(_message.Message):
+    __slots__ = ("id", "collections", "shards")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    collections: _containers.RepeatedScalarFieldContainer[str]
+    shards: int
+    def __init__(self, id: _Optional[str] = ..., collections: _Optional[_Iterable[str]] = ..., shards: _Optional[int] = ...) -> None: ...
+
+class DrilledShard(_message.Message):
+    __slots__ = ("collection", "shard_id", "size_bytes", "points", "expected", "recall", "problems")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    SHARD_ID_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_FIELD_NUMBER: _ClassVar[int]
+    RECALL_FIELD_NUMBER: _ClassVar[int]
+    PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    shard_id: int
+    size_bytes: int
+    points: int
+    expected: int
+    recall: float
+    problems: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, collection: _Optional[str] = ..., shard_id: _Optional[int] = ..., size_bytes: _Optional[int] = ..., points: _Optional[int] = ..., expected: _Optional[int] = ..., recall: _Optional[float] = ..., problems: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Drill(_message.Message):
+    __slots__ = ("id", "epoch", "shards", "shards_in_backup", "read_bytes", "sample_queries", "sample_queries_equal", "recall", "took_s", "problems", "damaged", "warnings")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_IN_BACKUP_FIELD_NUMBER: _ClassVar[int]
+    READ_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SAMPLE_QUERIES_FIELD_NUMBER: _ClassVar[int]
+    SAMPLE_QUERIES_EQUAL_FIELD_NUMBER: _ClassVar[int]
+    RECALL_FIELD_NUMBER: _ClassVar[int]
+    TOOK_S_FIELD_NUMBER: _ClassVar[int]
+    PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    DAMAGED_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    epoch: int
+    shards: _containers.RepeatedCompositeFieldContainer[DrilledShard]
+    shards_in_backup: int
+    read_bytes: int
+    sample_queries: int
+    sample_queries_equal: int
+    recall: float
+    took_s: float
+    problems: _containers.RepeatedScalarFieldContainer[str]
+    damaged: _containers.RepeatedScalarFieldContainer[str]
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., epoch: _Optional[int] = ..., shards: _Optional[_Iterable[_Union[DrilledShard, _Mapping]]] = ..., shards_in_backup: _Optional[int] = ..., read_bytes: _Optional[int] = ..., sample_queries: _Optional[int] = ..., sample_queries_equal: _Optional[int] = ..., recall: _Optional[float] = ..., took_s: _Optional[float] = ..., problems: _Optional[_Iterable[str]] = ..., damaged: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class DrillBackupResponse(_message.Message):
+    __slots__ = ("drill",)
+    DRILL_FIELD_NUMBER: _ClassVar[int]
+    drill: Drill
+    def __init__(self, drill: _Optional[_Union[Drill, _Mapping]] = ...) -> None: ...
+
 class ReadLogRequest(_message.Message):
     __slots__ = ("collection", "since", "until", "kinds", "grep", "limit")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]

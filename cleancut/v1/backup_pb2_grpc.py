@@ -104,6 +104,16 @@ class BackupServiceStub:
                 request_serializer=cleancut_dot_v1_dot_backup__pb2.RepairBackupRequest.SerializeToString,
                 response_deserializer=cleancut_dot_v1_dot_backup__pb2.RepairBackupResponse.FromString,
                 _registered_method=True)
+        self.VerifyBackup = channel.unary_unary(
+                '/cleancut.v1.BackupService/VerifyBackup',
+                request_serializer=cleancut_dot_v1_dot_backup__pb2.VerifyBackupRequest.SerializeToString,
+                response_deserializer=cleancut_dot_v1_dot_backup__pb2.VerifyBackupResponse.FromString,
+                _registered_method=True)
+        self.DrillBackup = channel.unary_unary(
+                '/cleancut.v1.BackupService/DrillBackup',
+                request_serializer=cleancut_dot_v1_dot_backup__pb2.DrillBackupRequest.SerializeToString,
+                response_deserializer=cleancut_dot_v1_dot_backup__pb2.DrillBackupResponse.FromString,
+                _registered_method=True)
 
 
 class BackupServiceServicer:
@@ -212,6 +222,22 @@ class BackupServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def VerifyBackup(self, request, context):
+        """The leader recomputes the backup's consistency and reads its data. Takes as long as that; it goes on if
+        the caller leaves, and the same call waits for it again. The result is in the store's verification
+        log. One verification or drill at a time that was asked for: else FAILED_PRECONDITION.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DrillBackup(self, request, context):
+        """The leader opens shards of the backup without a server, and queries them. As VerifyBackup.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BackupServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -284,6 +310,16 @@ def add_BackupServiceServicer_to_server(servicer, server):
                     servicer.RepairBackup,
                     request_deserializer=cleancut_dot_v1_dot_backup__pb2.RepairBackupRequest.FromString,
                     response_serializer=cleancut_dot_v1_dot_backup__pb2.RepairBackupResponse.SerializeToString,
+            ),
+            'VerifyBackup': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyBackup,
+                    request_deserializer=cleancut_dot_v1_dot_backup__pb2.VerifyBackupRequest.FromString,
+                    response_serializer=cleancut_dot_v1_dot_backup__pb2.VerifyBackupResponse.SerializeToString,
+            ),
+            'DrillBackup': grpc.unary_unary_rpc_method_handler(
+                    servicer.DrillBackup,
+                    request_deserializer=cleancut_dot_v1_dot_backup__pb2.DrillBackupRequest.FromString,
+                    response_serializer=cleancut_dot_v1_dot_backup__pb2.DrillBackupResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -664,6 +700,60 @@ class BackupService:
             '/cleancut.v1.BackupService/RepairBackup',
             cleancut_dot_v1_dot_backup__pb2.RepairBackupRequest.SerializeToString,
             cleancut_dot_v1_dot_backup__pb2.RepairBackupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyBackup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cleancut.v1.BackupService/VerifyBackup',
+            cleancut_dot_v1_dot_backup__pb2.VerifyBackupRequest.SerializeToString,
+            cleancut_dot_v1_dot_backup__pb2.VerifyBackupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DrillBackup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cleancut.v1.BackupService/DrillBackup',
+            cleancut_dot_v1_dot_backup__pb2.DrillBackupRequest.SerializeToString,
+            cleancut_dot_v1_dot_backup__pb2.DrillBackupResponse.FromString,
             options,
             channel_credentials,
             insecure,

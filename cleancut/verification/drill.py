@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
 
-from cleancut.api.drills import DrilledShard
+from cleancut.api.checks import DrilledShard
 from cleancut.core.format.manifest import Manifest, ShardEntry
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.errors import Corrupt, Refused

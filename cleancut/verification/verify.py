@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from cleancut.api.drills import Drill, DrilledShard
-from cleancut.api.verdicts import Verdict, find_problems, shown_verdict
+from cleancut.api.checks import Drill, DrilledShard, Verdict
+from cleancut.api.verdicts import find_problems, shown_verdict
 from cleancut.core.format.manifest import AgentDocument, Manifest, ShardEntry, recipes_of
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.codec import decode

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from cleancut.core.primitives.ids import FencingToken
 from cleancut_coordinator.archive.mark_taker import MarkTaker
 from cleancut_coordinator.leader.term import LeaderTerm
+from cleancut_coordinator.maintenance.asked_checks import AskedChecks
 from cleancut_coordinator.maintenance.garbage_collector import GarbageCollector
 from cleancut_coordinator.maintenance.scheduler import Scheduler
 
@@ -20,3 +21,4 @@ class Leadership:
     garbage: GarbageCollector
     scheduler: Scheduler
     marks: MarkTaker
+    checks: AskedChecks

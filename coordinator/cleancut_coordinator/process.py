@@ -33,6 +33,7 @@ from cleancut_coordinator.leader.cluster_id import establish, read_identities
 from cleancut_coordinator.leader.election import TTL_S, campaign, read_leader
 from cleancut_coordinator.leader.term import LeaderEffects, LeaderTerm
 from cleancut_coordinator.leadership import Leadership
+from cleancut_coordinator.maintenance.asked_checks import AskedChecks
 from cleancut_coordinator.maintenance.copy_collector import CopyCollector
 from cleancut_coordinator.maintenance.garbage_collector import GarbageCollector
 from cleancut_coordinator.maintenance.notifier import Notifier
@@ -147,12 +148,14 @@ async def _serve_term(process: CoordinatorProcess) -> None:
                 planner = ArchivePlanner(context, token, ask_for_base=ask, log=log)
                 marks = MarkTaker(context, token, log)
                 process.trouble = ""
-                process.leadership = Leadership(token, term, garbage, scheduler, marks)
+                checks = AskedChecks(context, log)
+                process.leadership = Leadership(token, term, garbage, scheduler, marks, checks)
                 metrics.set_leading(leading=True)
                 log.info("leading", token=token)
                 group.create_task(garbage.run())
                 group.create_task(CopyCollector(context, lease, metrics, log).run())
                 group.create_task(scheduler.run())
+                group.create_task(checks.run())
                 group.create_task(observer.run())
                 group.create_task(planner.run())
                 group.create_task(marks.run())

@@ -37,8 +37,7 @@ from cleancut.core.protocol.states import State
 
 if TYPE_CHECKING:
     from cleancut.api.backups import Backup
-    from cleancut.api.drills import Drill
-    from cleancut.api.verdicts import Verdict
+    from cleancut.api.checks import Drill, Verdict
     from cleancut.client.client import Client
     from cleancut.core.format.paths import Paths
     from cleancut.ports.store import Store
@@ -102,34 +101,48 @@ def verify(
     read_percent: int | None,
     within_s: float,
 ) -> Exit:
-    """Recompute a backup's consistency and read all of its data, from the store alone.
+    """Recompute a backup's consistency and read all of its data.
 
-    Needs --store and --cluster. Exit code 1 if the manifest contradicts itself or the documents
-    that the agents stored, 9 if an object is missing or damaged. The result is recorded in the
-    store's verification log: known damage ends only with a reading of the same data.
+    The leader does it; with --store it is done here, from the store alone. Exit code 1 if the
+    manifest contradicts itself or the documents that the agents stored, 9 if an object is missing
+    or damaged. The result is recorded in the store's verification log: known damage ends only with
+    a reading of the same data.
     """
+    settings = settings_of(context)
+    if quick and read_percent is not None:
+        raise click.UsageError("--quick reads no data: leave --read-data out")
+    if settings.offline:
+        verdict = _verify_here(settings, backup_id, 0 if quick else read_percent or 100, within_s)
+    else:
+        percent = read_percent or 0
+        verdict = ask(
+            settings,
+            lambda client: client.verify_backup(
+                backup_id, quick=quick, read_percent=percent, within_s=within_s
+            ),
+        )
+    emit(settings.output, "verify", verdict)
+    return proof_exit(verdict.problems, verdict.missing)
+
+
+def _verify_here(settings: Settings, backup_id: str, percent: int, within_s: float) -> Verdict:
     from cleancut.cli import offline
     from cleancut.cli.work_story import found_by_verify, with_story
     from cleancut.core.format.story import StoryKind
     from cleancut.verification.verify import ReadShare, verify_group
 
-    settings = settings_of(context)
-    if quick and read_percent is not None:
-        raise click.UsageError("--quick reads no data: leave --read-data out")
-    reading = ReadShare(0 if quick else read_percent or 100, within_s)
+    share = ReadShare(percent, within_s)
 
     async def work(store: Store, paths: Paths) -> Verdict:
         return await with_story(
             store,
             paths,
             StoryKind.VERIFY,
-            lambda: verify_group(store, paths, backup_id, reading, notice=say),
+            lambda: verify_group(store, paths, backup_id, share, notice=say),
             found_by=found_by_verify,
         )
 
-    verdict = offline.with_store(settings, work)
-    emit(settings.output, "verify", verdict)
-    return proof_exit(verdict.problems, verdict.missing)
+    return offline.with_store(settings, work)
 
 
 @backup.command()
@@ -152,33 +165,49 @@ def drill(
     shards: int | None,
     scratch: Path | None,
 ) -> Exit:
-    """Open shards in this process, from the store alone, and query them.
+    """Open shards of a backup without a server, and query them.
 
-    Point counts, payload indexes and the answers to sample queries are compared, and the recall of
-    the indexes is measured. Needs --store and --cluster, and `cleancut[drill]`. Exit code 1 if a
-    result differs, 9 if a shard cannot be assembled or opened. The result is recorded in the
-    store's verification log.
+    The leader does it; with --store it is done here, from the store alone, which needs
+    `cleancut[drill]`. Point counts, payload indexes and the answers to sample queries are compared,
+    and the recall of the indexes is measured. Exit code 1 if a result differs, 9 if a shard cannot
+    be assembled or opened. The result is recorded in the store's verification log.
     """
+    settings = settings_of(context)
+    if settings.offline:
+        found = _drill_here(settings, backup_id, (shards or 0, collections, scratch))
+    else:
+        if scratch is not None:
+            raise click.UsageError("--scratch is for a drill that is done here, with --store")
+        found = ask(
+            settings,
+            lambda client: client.drill_backup(
+                backup_id, collections=collections, shards=shards or 0
+            ),
+        )
+    emit(settings.output, "drill", found)
+    return proof_exit(found.problems, found.damaged)
+
+
+def _drill_here(
+    settings: Settings, backup_id: str, drilling: tuple[int, tuple[str, ...], Path | None]
+) -> Drill:
     from cleancut.cli import offline
     from cleancut.cli.work_story import found_by_drill, with_story
     from cleancut.core.format.story import StoryKind
     from cleancut.verification.verify import Drilling, drill_group
 
-    settings = settings_of(context)
-    drilling = Drilling(shards or 0, collections, scratch)
+    chosen = Drilling(*drilling)
 
     async def work(store: Store, paths: Paths) -> Drill:
         return await with_story(
             store,
             paths,
             StoryKind.DRILL,
-            lambda: drill_group(store, paths, backup_id, drilling, notice=say),
+            lambda: drill_group(store, paths, backup_id, chosen, notice=say),
             found_by=found_by_drill,
         )
 
-    found = offline.with_store(settings, work)
-    emit(settings.output, "drill", found)
-    return proof_exit(found.problems, found.damaged)
+    return offline.with_store(settings, work)
 
 
 @backup.command()

@@ -16,10 +16,9 @@ from cleancut.api.backups import (
     FenceEvidence,
     ShardEvidence,
 )
-from cleancut.api.drills import Drill
+from cleancut.api.checks import Drill, Verdict
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.state_words import state_of, step_of
-from cleancut.api.verdicts import Verdict
 from cleancut.cli.render.attempts import attempt_facts
 from cleancut.cli.render.grids import Columns, facts, grid, size, some, troubles
 from cleancut.cli.render.times import ago, clock, moment

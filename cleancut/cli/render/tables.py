@@ -9,10 +9,10 @@ from rich.console import RenderableType
 
 from cleancut.api.archive import Archive, ArchiveMark, LogPage
 from cleancut.api.backups import Backup, BackupPlan, Evidence
+from cleancut.api.checks import Drill, Verdict
 from cleancut.api.cluster import AgentSettings, Identity
 from cleancut.api.copies import Copy
 from cleancut.api.diffs import Diff
-from cleancut.api.drills import Drill
 from cleancut.api.garbage import GarbageCollection
 from cleancut.api.rebalances import Rebalance, RebalancePlan
 from cleancut.api.repairs import Repair
@@ -21,7 +21,6 @@ from cleancut.api.restores import Restore, RestorePlan
 from cleancut.api.schedules import Schedule
 from cleancut.api.searches import SearchAnswer
 from cleancut.api.undeletes import Undelete, UndeletePlan
-from cleancut.api.verdicts import Verdict
 from cleancut.cli.render import (
     archive_tables,
     backup_tables,

@@ -50,6 +50,8 @@ NEEDS: dict[str, Need] = {
     "BackupService/ReleaseBackup": _RUN,
     "BackupService/CollectGarbage": _ADMIN,
     "BackupService/RepairBackup": _ADMIN,
+    "BackupService/VerifyBackup": _RUN,
+    "BackupService/DrillBackup": _RUN,
     # It shows ids, filters and payload keys of what clients wrote.
     "BackupService/ReadLog": _RUN,
     "RestoreService/PlanRestore": Need(Role.READER, ("options.from_cluster",)),

@@ -28,6 +28,8 @@ GOOD = "good"
 """The outcome of work that found nothing wrong; another one says what it found."""
 SCHEDULE_VARIABLE = "CLEANCUT_SCHEDULE"
 """Of the environment of a command that a schedule starts: the name of that schedule."""
+ASKED_BY_VARIABLE = "CLEANCUT_ASKED_BY"
+"""Of the environment of a command that the leader was asked for: the caller's name."""
 _DAY_S = 86400.0
 AT_ONCE = 20
 """Stories that are stored in one round; the rest waits for the next."""

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from cleancut.api.archive import LoggedOperation, LogPage, LogQuery
 from cleancut.api.backups import Backup, BackupPage, BackupPlan
+from cleancut.api.checks import Drill, Verdict
 from cleancut.api.from_manifest import shown_corrupt, shown_group
 from cleancut.api.from_operation import backup_from
 from cleancut.api.from_plan import shown_plan
@@ -304,6 +305,16 @@ class BackupService:
     async def repair_backup(self, name: str, from_store: str) -> Repair:
         self._leading()
         return await run_repair(self._context, name, from_store)
+
+    async def verify_backup(
+        self, name: str, *, quick: bool, read_percent: int, within_s: float
+    ) -> Verdict:
+        return await self._leading().checks.verify(
+            name, quick=quick, read_percent=read_percent, within_s=within_s
+        )
+
+    async def drill_backup(self, name: str, *, collections: tuple[str, ...], shards: int) -> Drill:
+        return await self._leading().checks.drill(name, collections=collections, shards=shards)
 
     async def _check_unused(self, backup: Backup) -> None:
         """Raises: Refused, while somebody is known to read the group, or holds it."""

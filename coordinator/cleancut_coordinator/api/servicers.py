@@ -50,6 +50,7 @@ from cleancut_coordinator.api.validation import (
     request_id_of,
     require_leader,
     streams_of,
+    verify_of,
 )
 
 SERVICES = (
@@ -167,6 +168,22 @@ class BackupServicer:
         name = operation_name(request.backup_id)
         done = await self._api.backups.repair_backup(name, request.from_store)
         return backups.RepairBackupResponse(repair=to_message(done, backups.Repair))
+
+    async def VerifyBackup(self, request: Any, _context: Any) -> Any:
+        require_leader(self._api)
+        found = await self._api.backups.verify_backup(
+            operation_name(request.id), **verify_of(request)
+        )
+        return backups.VerifyBackupResponse(verdict=to_message(found, backups.Verdict))
+
+    async def DrillBackup(self, request: Any, _context: Any) -> Any:
+        require_leader(self._api)
+        found = await self._api.backups.drill_backup(
+            operation_name(request.id),
+            collections=collections_of(request.collections),
+            shards=request.shards,
+        )
+        return backups.DrillBackupResponse(drill=to_message(found, backups.Drill))
 
 
 class RestoreServicer:

@@ -32,6 +32,7 @@ from cleancut_coordinator.context import CoordinatorContext
 
 _PAGE_SIZE, _PAGE_LIMIT = 50, 500
 _PAGE_TOKEN_LIMIT = 80
+_MAX_WITHIN_S = 10 * 366 * 86400.0
 _MAX_COLLECTIONS = 1000
 _MAX_SHARDS = 1000
 _MAX_FENCES = 100
@@ -69,6 +70,19 @@ def excluded_of(names: Any) -> tuple[str, ...]:
     if len(names) > _MAX_COLLECTIONS:
         raise Invalid(f"{len(names)} collections excluded, {_MAX_COLLECTIONS} at most")
     return tuple(sorted(set(names)))
+
+
+def verify_of(request: Any) -> dict[str, Any]:
+    """What a verification reads."""
+    if request.read_percent > 100 or (request.quick and request.read_percent):
+        raise Invalid("read_percent is from 1 to 100, and nothing if `quick` is set")
+    if not 0 <= request.within_s <= _MAX_WITHIN_S:
+        raise Invalid(f"within_s is from 0 to {_MAX_WITHIN_S:.0f}")
+    return {
+        "quick": request.quick,
+        "read_percent": request.read_percent,
+        "within_s": request.within_s,
+    }
 
 
 def options_of(message: Any) -> RestoreOptions:

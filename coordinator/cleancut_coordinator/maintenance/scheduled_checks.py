@@ -1,4 +1,4 @@
-"""Verifications, drills and copies that a schedule starts: the command line's own, as a process.
+"""Verifications, drills, copies and repairs by the leader: the command line's own, as a process.
 
 So they take no memory of the leader's, and whatever a damaged shard does to the engine is not done
 to the leader. They end with its term.
@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from cleancut.api.command_errors import read_command_error
 from cleancut.api.repairs import Repair
+from cleancut.api.values import ApiValue
 from cleancut.core.maintenance.schedule import Do, ScheduleRule
 from cleancut.core.maintenance.stories import GOOD, SCHEDULE_VARIABLE
 from cleancut.core.primitives.errors import Invalid, TimedOut, Unavailable, from_reason
@@ -23,8 +26,10 @@ from cleancut.store.key_source import ENVIRONMENT as STORE_KEY
 from cleancut.store.urls import CREDENTIALS_VARIABLES
 from cleancut_coordinator.context import CoordinatorContext
 
+V = TypeVar("V", bound=ApiValue)
 LIMIT_S = 24 * 3600.0
 _PREFIX = "CLEANCUT_"
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Outcome(NamedTuple):
@@ -40,10 +45,11 @@ async def run_check(context: CoordinatorContext, name: str, schedule: ScheduleRu
     day."""
     words = _words(context, schedule)
     try:
-        code, out, err = await _run(context, schedule.do, *words, schedule=name)
+        told = {SCHEDULE_VARIABLE: name}
+        code, out, err = await run_command(context, schedule.do, *words, told=told)
     except (TimedOut, Unavailable) as error:
         return Outcome(error.message, recorded=False)
-    return Outcome(GOOD if code == 0 else _trouble(code, out, err), recorded=code >= 0)
+    return Outcome(GOOD if code == 0 else trouble(code, out, err), recorded=code >= 0)
 
 
 async def run_repair(context: CoordinatorContext, backup: str, from_store: str) -> Repair:
@@ -55,23 +61,29 @@ async def run_repair(context: CoordinatorContext, backup: str, from_store: str) 
     there = context.stores[from_store].rule if from_store else None
     if there is None:
         raise Invalid("the store to repair from is not named", "give --from NAME")
-    words = [backup, "--from", there.url]
+    words = ["--from", there.url]
     words += ["--from-key-file", there.key_file] if there.key_file else []
     words += ["--from-key-command", there.key_command] if there.key_command else []
-    _, out, err = await _run(context, "repair", *words)
+    _, out, err = await run_command(context, "repair", *words, "--", backup)
+    return result_of("repair", Repair, out, err)
+
+
+def result_of(verb: str, kind: type[V], out: bytes, err: bytes) -> V:
+    """What the command printed. Raises: the error that it ended with."""
     try:
-        return msgspec.convert(msgspec.json.decode(out)["repair"], Repair)
+        return msgspec.convert(msgspec.json.decode(out)[verb], kind)
     except (msgspec.MsgspecError, KeyError, TypeError) as broken:
         error = read_command_error(err)
         if error is None:
-            raise from_reason("")("the repair ended without a result") from broken
+            raise from_reason("")(f"the {verb} ended without a result") from broken
         raise from_reason(error.reason)(error.message, error.hint) from broken
 
 
-async def _run(
-    context: CoordinatorContext, verb: str, *words: str, schedule: str = ""
+async def run_command(
+    context: CoordinatorContext, verb: str, *words: str, told: Mapping[str, str] = NOTHING
 ) -> tuple[int, bytes, bytes]:
-    """Exit code and output of `cleancut backup VERB` on the main store.
+    """Exit code and output of `cleancut backup VERB` on the main store. `words`: what a caller gave
+    comes after `--`, or as `--flag=value`. `told`: variables of its environment.
 
     Raises: TimedOut; Unavailable, if it cannot be started.
     """
@@ -86,7 +98,7 @@ async def _run(
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env=_environment() | ({SCHEDULE_VARIABLE: schedule} if schedule else {}),
+            env={**_environment(), **told},
         )
     except OSError as error:  # no memory, or too many processes: the leader goes on
         raise Unavailable(f"no process could be started for it: {error}") from error
@@ -137,7 +149,7 @@ def _flags(schedule: ScheduleRule) -> list[str]:
     return flags
 
 
-def _trouble(code: int, out: bytes, err: bytes) -> str:
+def trouble(code: int, out: bytes, err: bytes) -> str:
     """The first problem found, or the first error printed."""
     try:
         (found,) = (one for key, one in msgspec.json.decode(out).items() if key != "schema")

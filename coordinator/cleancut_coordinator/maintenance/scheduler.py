@@ -147,7 +147,7 @@ class Scheduler:
             what = f"--new --to {schedule.to}'s URL" if schedule.do is Do.COPY else LATEST
             raise Refused(
                 f"schedule {name} starts a {schedule.do}, not a backup",
-                f"`cleancut backup {schedule.do} {what}` does it where you are",
+                f"`cleancut backup {schedule.do} {what}` does it now",
             )
         async with self._turn:
             state = await self._state(name, schedule)

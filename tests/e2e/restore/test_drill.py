@@ -55,10 +55,15 @@ def test_all_of_a_group_opens_and_answers(world: World) -> None:
 
 
 def test_some_shards(world: World) -> None:
-    """Recorded answers are those of whole collections: of a part they say nothing."""
-    found = drilled(world, "--shards", "1")
+    """Recorded answers are those of whole collections: of a part they say nothing. The leader is
+    asked for it, and for a verification; both are in the store's verification log."""
+    found = world.ok("drill", "backup", "drill", "latest", "--shards", "1")
     assert len(found["shards"]) == 1
     assert found["sample_queries"] == 0
+    seen = world.ok("verify", "backup", "verify", "latest", "--quick")
+    assert (seen["level"], seen["missing"], seen["problems"]) == ("presence", [], [])
+    checks = world.ok("backup", "backup", "show", "latest")["checks"]
+    assert [one["kind"] for one in checks] == ["verify", "drill", "drill"]
 
 
 def test_what_is_other_than_it_was_is_found(world: World, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from cleancut.api.backups import (
     Evidence,
     ShardEvidence,
 )
-from cleancut.api.drills import Drill, DrilledShard
+from cleancut.api.checks import Drill, DrilledShard
 from cleancut.api.values import Attempt, OperationError, PhaseTime
 from cleancut.cli.render import backup_tables
 from cleancut.core.protocol.states import State

@@ -79,7 +79,7 @@ def test_fields_that_make_a_call_an_admins_are_there_and_do() -> None:
         (
             Role.OPERATOR,
             "CreateBackup SeedBackup ImportBackup CancelBackup StartRestore HoldBackup"
-            " TriggerSchedule",
+            " TriggerSchedule VerifyBackup DrillBackup",
         ),
         (Role.READER, "ListBackups PlanRestore GetStatus WatchRebalance"),
     ],

@@ -1,8 +1,36 @@
-"""What a drill found: shards of a group opened without a server, counted and searched."""
+"""What checks of a backup found: a verification's verdict, and a drill."""
 
 from __future__ import annotations
 
+from cleancut.api.backups import Evidence
 from cleancut.api.values import ApiValue
+from cleancut.core.verification.damage import Level
+
+
+class Verdict(ApiValue, frozen=True):
+    """`problems`: what contradicts the manifest. `missing`: what it names and the store does not
+    have whole, or holds damaged. `read_bytes`: of its `size_bytes`, those that were read again and
+    compared. `level`: presence | part | all."""
+
+    id: str
+    epoch: int
+    evidence: Evidence
+    shards: int = 0
+    objects: int = 0
+    read_bytes: int = 0
+    size_bytes: int = 0
+    level: str = Level.PRESENCE
+    problems: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    @property
+    def word(self) -> str:
+        """What follows from what was read."""
+        if self.problems or self.missing:
+            return "damaged"
+        if self.level == Level.PRESENCE:
+            return "present, not read"
+        return "intact" if self.level == Level.ALL else "intact as far as it was read"
 
 
 class DrilledShard(ApiValue, frozen=True):
