@@ -16,7 +16,7 @@ from cleancut.ports.store import Store
 from cleancut.repository.catalog import list_epochs, load_group
 
 _TRIED = 20
-"""So many of the newest backups are tried: one that is damaged proves nothing."""
+"""Of the newest backups, those that are tried: one that is damaged proves nothing."""
 
 
 async def prove_format(store: Store, paths: Paths, *, encrypted: bool) -> Epoch | None:

@@ -55,7 +55,7 @@ class PromisedName(Record, frozen=True):
 
 class Rate(Record, frozen=True):
     """Bytes a second that one peer recovered in earlier restores. `usual`: in all of them together.
-    `restores`: so many were measured."""
+    `restores`: the number of those that were measured."""
 
     usual: float
     slowest: float

@@ -97,9 +97,11 @@ class AskedChecks:
 
     async def _run(self, check: AskedCheck) -> _Ended:
         began_s, asked_by = self._context.clock.wall_s(), caller_name()
-        words, told = (*check.flags, "--", check.backup), {ASKED_BY_VARIABLE: asked_by}
+        words, variables = (*check.flags, "--", check.backup), {ASKED_BY_VARIABLE: asked_by}
         try:
-            code, out, err = await run_command(self._context, check.kind, *words, told=told)
+            code, out, err = await run_command(
+                self._context, check.kind, *words, variables=variables
+            )
         except CleancutError as error:
             await self._keep(check, began_s, error.message)
             return error
@@ -111,7 +113,7 @@ class AskedChecks:
         return out, err
 
     def _end(self, task: asyncio.Task[_Ended]) -> None:
-        """Whoever waits is answered, however it ended."""
+        """Each caller that waits is answered, however it ended."""
         now, self._now = self._now, None
         assert now is not None, "one task at a time"
         lost = task.cancelled() or task.exception() is not None

@@ -45,8 +45,8 @@ async def run_check(context: CoordinatorContext, name: str, schedule: ScheduleRu
     day."""
     words = _words(context, schedule)
     try:
-        told = {SCHEDULE_VARIABLE: name}
-        code, out, err = await run_command(context, schedule.do, *words, told=told)
+        variables = {SCHEDULE_VARIABLE: name}
+        code, out, err = await run_command(context, schedule.do, *words, variables=variables)
     except (TimedOut, Unavailable) as error:
         return Outcome(error.message, recorded=False)
     return Outcome(GOOD if code == 0 else trouble(code, out, err), recorded=code >= 0)
@@ -80,10 +80,10 @@ def result_of(verb: str, kind: type[V], out: bytes, err: bytes) -> V:
 
 
 async def run_command(
-    context: CoordinatorContext, verb: str, *words: str, told: Mapping[str, str] = NOTHING
+    context: CoordinatorContext, verb: str, *words: str, variables: Mapping[str, str] = NOTHING
 ) -> tuple[int, bytes, bytes]:
     """Exit code and output of `cleancut backup VERB` on the main store. `words`: what a caller gave
-    comes after `--`, or as `--flag=value`. `told`: variables of its environment.
+    comes after `--`, or as `--flag=value`. `variables`: of its environment.
 
     Raises: TimedOut; Unavailable, if it cannot be started.
     """
@@ -98,7 +98,7 @@ async def run_command(
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={**_environment(), **told},
+            env={**_environment(), **variables},
         )
     except OSError as error:  # no memory, or too many processes: the leader goes on
         raise Unavailable(f"no process could be started for it: {error}") from error

@@ -341,25 +341,6 @@ def test_a_plan_tells_names_size_time_and_digest() -> None:
     run(scenario())
 
 
-def test_the_leader_verifies_and_drills() -> None:
-    async def scenario() -> None:
-        async with serve_api(MemoryApi().api, LOOPBACK) as address:
-            env = {"CLEANCUT_COORDINATOR": address}
-            await cleancut("backup", "create", "--no-wait", **env)
-            seen = await cleancut("backup", "verify", "1", "--quick", "-o", "json", **env)
-            assert seen.code == Exit.OK
-            assert seen.json()["verify"]["level"] == "presence"
-            named = ("--collection", "books", "--shards", "1", "-o", "json")
-            opened = await cleancut("backup", "drill", "1", *named, **env)
-            assert [one["collection"] for one in opened.json()["drill"]["shards"]] == ["books"]
-            wrong = await cleancut("backup", "drill", "1", "--scratch", "/", **env)
-            assert "--store" in wrong.err
-            missing = await cleancut("backup", "verify", "9", **env)
-            assert missing.code == Exit.NOT_FOUND
-
-    run(scenario())
-
-
 def test_the_cluster_is_shown() -> None:
     async def scenario() -> None:
         async with serve_api(MemoryApi().api, LOOPBACK) as address:
