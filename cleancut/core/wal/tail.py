@@ -179,6 +179,7 @@ class Tail:
         self._idle = False
         self._candidate: object = None
         self._places: dict[FileId, int] = {}
+        self._starts: dict[FileId, int] = {}
 
     @property
     def position(self) -> Position | None:
@@ -289,11 +290,15 @@ class Tail:
         return Entries(tuple(entry for entry in entries if entry.index >= first), size_bytes)
 
     def _remember(self, look: Look) -> None:
-        """The place of each open segment, for when it has lost its name."""
+        """The place of each open segment and the start of each closed one, for when it has lost its
+        name."""
         known = {seen.file for seen in (*look.listing, *look.lost)}
         self._places = {file: place for file, place in self._places.items() if file in known}
+        self._starts = {file: start for file, start in self._starts.items() if file in known}
         for place, seen in _opened(look):
             self._places[seen.file] = place
+        for start, seen in _closed(look).items():
+            self._starts[seen.file] = start
 
     def _attach(self, look: Look) -> Outcome:
         """The segment to begin in."""
@@ -354,18 +359,41 @@ class Tail:
         return self._roll(seen, index, named=False)
 
     def _vanished(self, look: Look, index: int, later: int) -> Outcome:
-        """Segments between `index` and `later` were removed. Those that were held as spares can be
-        read still, if together they are exactly what is missing."""
-        held = sorted(
-            ((self._places[s.file], s) for s in look.lost if s.file in self._places),
-            key=lambda pair: pair[0],
-        )
-        unknown = tuple(seen.file for _, seen in held if seen.file not in look.measured)
+        """Segments between `index` and `later` were removed. Those that were held can be read
+        still, if together they are exactly what is missing."""
+        held = self._held_of(look, index, later)
+        unknown = tuple(seen.file for seen in held if seen.file not in look.measured)
         if unknown:
             return Measure(unknown)
-        if held and sum(look.measured[seen.file] for _, seen in held) == later - index:
-            return self._roll(held[0][1], index, named=True)
-        return self._gap(index, later)
+        at = index
+        for seen in held:
+            if self._starts.get(seen.file, at) != at:
+                return self._gap(index, later)
+            at += look.measured[seen.file]
+        return (
+            self._roll(held[0], index, named=True)
+            if held and at == later
+            else self._gap(index, later)
+        )
+
+    def _held_of(self, look: Look, index: int, later: int) -> list[Seen]:
+        """Removed segments that may hold entries from `index` on, in their order: closed ones by
+        their start, then those that were only seen open by their place."""
+        closed = [
+            (self._starts[seen.file], seen)
+            for seen in look.lost
+            if index <= self._starts.get(seen.file, -1) < later
+        ]
+        opened = [
+            (self._places[seen.file], seen)
+            for seen in look.lost
+            if seen.file in self._places and seen.file not in self._starts
+        ]
+        return [
+            seen
+            for pairs in (closed, opened)
+            for _, seen in sorted(pairs, key=lambda pair: pair[0])
+        ]
 
     def _gap(self, index: int, later: int) -> Outcome:
         if not self._agreed(("gap", index, later)):

@@ -243,6 +243,18 @@ def test_removed_segments_that_were_held_are_read() -> None:
     assert broken.value.cause is Cause.GAP
 
 
+def test_segments_that_were_closed_when_a_tail_opened_are_read_once_they_are_removed() -> None:
+    """An agent that begins far behind holds them, and Qdrant flushes before its first poll."""
+    race = _filled(10)
+    tail = ShardTail.open(race.disk.open())
+    assert "closed-3" in race.disk.names()
+    _run(race.log.acknowledge(9))
+    assert "closed-3" not in race.disk.names()
+    assert [entry.index for entry in tail.poll()] == list(range(10))
+    tail.close()
+    assert race.disk.open_handles == 0
+
+
 def test_a_tail_begins_where_it_is_asked_to() -> None:
     race = _filled(10)
     for first in range(12):
