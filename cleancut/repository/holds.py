@@ -11,7 +11,7 @@ import contextlib
 from cleancut.core.format.paths import Paths, parse_path
 from cleancut.core.maintenance.garbage import Hold
 from cleancut.core.primitives.codec import decode, encode
-from cleancut.core.primitives.errors import Corrupt, Invalid, NotFound
+from cleancut.core.primitives.errors import Corrupt, Invalid, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch, OperationId, decode_segment, encode_segment
 from cleancut.core.primitives.timestamps import format_time
 from cleancut.ports.store import Store
@@ -31,7 +31,8 @@ async def put_reason(
     """The group is held; for ever, if `for_s` is 0. A hold of this reason that ends later stays as
     it is; one that ends earlier is replaced, while another object holds the group.
 
-    Raises: Invalid (no reason, no time); NotFound, if the group is deleted or never was.
+    Raises: Invalid (no reason, no time); Refused, if another reason is spelled alike; NotFound, if
+        the group is deleted or never was.
     """
     who = _who(reason)
     if not 0 <= for_s <= MAX_HOLD_S:
@@ -42,7 +43,14 @@ async def put_reason(
         expires_at=format_time(now_s + for_s) if for_s else "",
     )
     meanwhile = paths.hold(epoch, OperationId(who + _MEANWHILE))
-    if reason in await reasons_of(store, paths, epoch, now_s):
+    known = await reasons_of(store, paths, epoch, now_s)
+    for other in known:
+        if other != reason and other.casefold() == reason.casefold():
+            raise Refused(
+                f"backup #{epoch} is held for {other!r}, which differs in capital letters only",
+                "some stores take them for one name: give another reason",
+            )
+    if reason in known:
         if not await _ends_earlier(store, paths.hold(epoch, who), hold):
             return
         await store.delete(meanwhile)

@@ -201,6 +201,21 @@ def find_agents(facts: Facts) -> Iterator[Finding]:
                 fixes=(Fix(what="start an agent next to this peer"),),
             )
     yield from (_without_qdrant(agent) for agent in facts.agents if agent.peer_id is None)
+    for shared in sorted(one for one in covered if one is not None):
+        sharing = sorted(agent.name for agent in facts.agents if agent.peer_id == shared)
+        if len(sharing) > 1:
+            yield Finding(
+                kind="shared_peer",
+                severity="error",
+                what=f"agents {', '.join(sharing)} all have peer {shared} at --qdrant-url: only"
+                " one of them is used, and another peer may have none",
+                fixes=(
+                    Fix(
+                        what="give each agent the URL of the local peer, not of another one, of a"
+                        " load balancer or of a service with several peers"
+                    ),
+                ),
+            )
 
 
 def _without_qdrant(agent: AgentReport) -> Finding:

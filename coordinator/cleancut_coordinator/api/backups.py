@@ -250,7 +250,8 @@ class BackupService:
         since_s = parse_asked(query.since) if query.since else now_s - _LOG_S
         until_s = parse_asked(query.until) if query.until else now_s
         if until_s < since_s:
-            raise Invalid(f"{query.until} is before {query.since}", "give a later --until")
+            until = query.until or "now"
+            raise Invalid(f"{until} is before {query.since}", "give other times")
         wanted = LogFilter(
             collection=query.collection,
             since_ms=round(since_s * 1000),

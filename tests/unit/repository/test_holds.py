@@ -9,7 +9,7 @@ import pytest
 from cleancut.core.format.paths import Paths
 from cleancut.core.maintenance.garbage import Hold
 from cleancut.core.primitives.codec import encode
-from cleancut.core.primitives.errors import Invalid, NotFound
+from cleancut.core.primitives.errors import Invalid, NotFound, Refused
 from cleancut.core.primitives.ids import ClusterName, Epoch, OperationId
 from cleancut.core.primitives.timestamps import format_time
 from cleancut.repository.holds import drop_reason, put_reason, reasons_of
@@ -96,3 +96,13 @@ def test_a_hold_by_a_label_with_dots_is_released() -> None:
     assert reasons(store, 1.0) == ("a.b",)
     asyncio.run(drop_reason(store, PATHS, ONE, "a.b"))
     assert reasons(store, 1.0) == ()
+
+
+def test_reasons_that_a_store_may_take_for_one_are_not_both_taken() -> None:
+    """Where capital letters do not count, the second one would replace the first, and end it."""
+    store = MemoryStore()
+    store.objects[PATHS.group(ONE)] = b""
+    asyncio.run(put_reason(store, PATHS, ONE, "Audit", now_s=0.0, for_s=0.0))
+    with pytest.raises(Refused, match="'Audit'"):
+        asyncio.run(put_reason(store, PATHS, ONE, "audit", now_s=0.0, for_s=DAY_S))
+    assert asyncio.run(reasons_of(store, PATHS, ONE, 2 * DAY_S)) == ("Audit",)

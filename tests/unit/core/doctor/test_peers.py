@@ -11,7 +11,7 @@ from cleancut.core.cluster.live_shards import LiveShards
 from cleancut.core.doctor.facts import Facts, Finding, LocalShard, PeerReport
 from cleancut.core.doctor.findings import diagnose
 from cleancut.core.doctor.silence import SeenPeers
-from cleancut.core.primitives.ids import PeerId, ShardId
+from cleancut.core.primitives.ids import AgentName, PeerId, ShardId
 from tests.support.health import HEALTHY, PEERS, agent, docs, group, replica, told, uri, url
 
 NEW = (PeerId(44),)
@@ -126,3 +126,12 @@ def test_a_lost_shard_names_the_fallen_peer_that_has_it() -> None:
     kept = LocalShard(collection="docs", shard_id=ShardId(0), points=528, uuid="u1")
     facts = fallen(kept, collections=(docs(replica(1, 22), replica(2, 33)),))
     assert "agent-44 (peer 44) may still hold it" in only(facts, "lost_shard").what
+
+
+def test_several_agents_with_one_peer_are_named() -> None:
+    """As where all have the URL of a load balancer, which leads them to one peer now."""
+    both = replace(agent(22), name=AgentName("agent-b"))
+    found = only(replace(HEALTHY, agents=(*HEALTHY.agents, both)), "shared_peer")
+    assert "agent-22, agent-b" in found.what
+    assert "load balancer" in found.fixes[0].what
+    assert not [one for one in diagnose(HEALTHY) if one.kind == "shared_peer"]
