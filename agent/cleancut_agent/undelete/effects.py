@@ -39,7 +39,7 @@ class AgentUndeleteEffects:
         self._context, self._session = context, session
         self._between = asyncio.Lock()
         self._settled = Epoch(0)
-        self._done_bytes = self._total_bytes = 0
+        self._done_bytes = self._total_bytes = self._points = 0
 
     async def run(self, effect: Effect) -> object:
         """The effect's result. Raises: a CleancutError that says why there is none."""
@@ -60,8 +60,9 @@ class AgentUndeleteEffects:
         """Nothing is left to end once the effects of `epoch` are cancelled."""
 
     def moved(self) -> BytesProgress:
-        """Of the shards' tars, those whose points are back."""
-        return BytesProgress(self._done_bytes, self._total_bytes)
+        """Of the shards' tars, those whose points are back, and a byte for each point of the one
+        that is under way: so it is seen that something moves."""
+        return BytesProgress(self._done_bytes + self._points, self._total_bytes)
 
     async def _put_back(self, effect: PutBack) -> None:
         context = self._context
@@ -82,7 +83,7 @@ class AgentUndeleteEffects:
             shard.shard_id: (shard, part)
             for shard, part in opened_shards(manifest, request.collection, selection)
         }
-        self._done_bytes = 0
+        self._done_bytes = self._points = 0
         self._total_bytes = sum(task.size_bytes for task in effect.tasks)
         for task in effect.tasks:
             shard, part = parts[task.shard_id]
@@ -91,7 +92,7 @@ class AgentUndeleteEffects:
                 await self._shard(run, shard, part, columns)
             if self._settled == effect.epoch:
                 return
-            self._done_bytes += task.size_bytes
+            self._done_bytes, self._points = self._done_bytes + task.size_bytes, 0
 
     async def _shard(
         self,
@@ -111,12 +112,15 @@ class AgentUndeleteEffects:
             )
             context = self._context
             line = await context.open_shard(
-                context.store, context.paths, shard, job, progress=lambda _points: None
+                context.store, context.paths, shard, job, progress=self._opened
             )
             for part in line.parts or ():
                 await self._apply(run, Path(part.path))
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+    def _opened(self, points: int) -> None:
+        self._points = points
 
     async def _apply(self, run: ShardRun, path: Path) -> None:
         with path.open("rb") as file:
@@ -135,6 +139,7 @@ class AgentUndeleteEffects:
             if self._settled == run.epoch:
                 return False
             await run.put_back(batch)
+            self._points += len(batch)
             return True
 
     def _scratch(self, shard: ShardEntry) -> Path:

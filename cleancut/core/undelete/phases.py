@@ -44,6 +44,8 @@ RESTARTS = 3
 """
 LOOK_S = 15.0
 """Between two looks at which agents are there."""
+OPEN_BYTES_PER_S = 2.5e6
+"""Of a shard that is read from the store and unpacked while others are: nothing is said of it."""
 SETTLE_S = 30.0
 """How long an early end waits for the batches that are under way."""
 

@@ -16,7 +16,7 @@ from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.ids import AgentName, FencingToken
 from cleancut.core.protocol.commands import Command, Effect
 from cleancut.core.protocol.etcd_records import Failure, Operation
-from cleancut.core.protocol.events import Event, SessionMoved, Tick
+from cleancut.core.protocol.events import Event, Progressed, SessionMoved, Tick, Voted
 from cleancut.core.protocol.live_attempt import LiveAttempt
 from cleancut.core.protocol.requests import UndeleteRequest
 from cleancut.core.protocol.states import PERMANENT, OperationKind, Phase, State
@@ -25,6 +25,7 @@ from cleancut.core.undelete.phases import (
     ATTEMPTS,
     AWAY_S,
     LOOK_S,
+    OPEN_BYTES_PER_S,
     RESTARTS,
     SETTLE_S,
     STATE_OF,
@@ -93,6 +94,7 @@ class UndeleteMachine(LiveAttempt):
 
     def start_clocks(self, now_s: float) -> None:
         super().start_clocks(now_s)
+        self._moves(now_s)
         if self.ctl.phase is Phase.COUNT and self.ctl.failure is not None:
             self.deadline_s = now_s + SETTLE_S
 
@@ -129,11 +131,30 @@ class UndeleteMachine(LiveAttempt):
             said = f"agent {event.agent} was restarted {RESTARTS + 1} times"
             hint = "see why it ends, such as for lack of memory for a shard"
             return self.end(Failure(reason="UNAVAILABLE", message=said, hint=hint), now_s)
+        if isinstance(event, Progressed | Voted):
+            self._moves(now_s)
+        applies = self.ctl.phase is Phase.APPLY and not self.taking_over
+        if isinstance(event, Tick) and applies and now_s >= self.stalled_s:
+            return self.end(self._stalled(), now_s)
         look = isinstance(event, Tick) and self.ctl.phase is Phase.APPLY and not self.busy
         if look and self.look_at_s <= now_s < self.deadline_s:
             self.look_at_s = now_s + LOOK_S
             return [self.run(FindAgents(self.ctl.epoch))]
         return super().react(event, now_s)
+
+    def _moves(self, now_s: float) -> None:
+        """Something moves; nothing may for as long as the largest shard takes to be opened."""
+        tasks = [task for member in self.members.values() for task in member.tasks]
+        largest = max((task.size_bytes for task in tasks), default=0)
+        self.stalled_s = now_s + self.ctl.bounds.stalled_s + largest / OPEN_BYTES_PER_S
+
+    def _stalled(self) -> Failure:
+        left = [
+            name for name in with_tasks(self.members) if (Phase.APPLY.value, name) not in self.votes
+        ]
+        said = f"no point was looked at or put back for too long by {', '.join(sorted(left))}"
+        hint = "see the logs of these agents, and whether their Qdrant answers"
+        return Failure(reason="UNAVAILABLE", message=said, hint=hint)
 
     def _restarted(self, event: SessionMoved) -> bool:
         """True if an agent with shards left does not live long enough for them."""

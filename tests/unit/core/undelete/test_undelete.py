@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cleancut.core.protocol.etcd_records import Failure
+from cleancut.core.protocol.etcd_records import Bounds, Failure
+from cleancut.core.protocol.events import Progressed
 from cleancut.core.protocol.live_attempt import TRIES
 from cleancut.core.protocol.states import Phase, State
 from cleancut.core.undelete.phases import (
@@ -15,6 +16,7 @@ from cleancut.core.undelete.phases import (
     RESTARTS,
     SETTLE_S,
     CountPoints,
+    FindAgents,
     PlanUndelete,
     PutBack,
     Settle,
@@ -210,6 +212,29 @@ def test_a_damaged_shard_is_tried_three_times_and_what_is_back_is_said() -> None
     world.check()
     assert world.operation.state is State.FAILED
     assert said(world) == "agent b: damaged; 3 points are back"
+
+
+def test_agents_that_put_nothing_back_do_not_keep_the_turn() -> None:
+    """As one whose Qdrant hangs: each attempt ends, and others get their turn in between. One that
+    goes on slowly is waited for."""
+    world = begun()
+    run_until(world, Phase.APPLY)
+    for _ in range(20):
+        world.tell(Progressed(A))
+        world.tick(Bounds().stalled_s / 2)
+        answer_kind(world, FindAgents)
+    assert world.ctl.phase is Phase.APPLY
+    for _ in range(500):
+        if world.over() or world.operation.state is State.PENDING:
+            break
+        if any(isinstance(effect, FindAgents) for _, effect in world.running):
+            answer_kind(world, FindAgents)
+        elif any(isinstance(effect, CountPoints) for _, effect in world.running):
+            answer_kind(world, CountPoints)
+        else:
+            world.tick(10.0)
+    assert world.operation.state is State.PENDING
+    assert "no point was looked at or put back" in said(world)
 
 
 def test_a_refusal_is_final() -> None:
