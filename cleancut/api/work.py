@@ -15,6 +15,8 @@ from cleancut.core.protocol.states import State
 
 BEHIND = 0.2
 """An agent is behind if the middle one has done so much more of its own work."""
+AWAY = "(away)"
+"""After the phase of an agent that others wait for, and that has no connection."""
 
 
 class Work(NamedTuple):
@@ -32,7 +34,14 @@ class Work(NamedTuple):
 
 
 def work_of(operation: Operation) -> Work | None:
-    """What all agents have done together; None in a phase without anything to count."""
+    """What all agents have done together; None in a phase without anything to count. Of how much is
+    not known while one of them is away."""
+    work = _work_of(operation)
+    known = work is None or not work.in_bytes or not away(operation.progress)
+    return work if known or work is None else work._replace(total=0)
+
+
+def _work_of(operation: Operation) -> Work | None:
     seen = [one for one in operation.progress if one.bytes_done or one.bytes_total]
     if isinstance(operation, Reshard) and operation.steps:
         return Work("steps", sum(one.done for one in operation.steps), len(operation.steps))
@@ -48,6 +57,11 @@ def work_of(operation: Operation) -> Work | None:
     if isinstance(operation, Restore) and operation.state is State.RECOVERING and seen:
         return _bounded("pulled", [(one.bytes_done, one.bytes_total) for one in seen])
     return None
+
+
+def away(progress: Sequence[AgentProgress]) -> list[AgentProgress]:
+    """The agents that others wait for, and that have no connection."""
+    return [one for one in progress if one.phase.endswith(AWAY)]
 
 
 def of_agent(one: AgentProgress) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from cleancut.api.operations import Operation
 from cleancut.api.state_words import step_of, title_of
-from cleancut.api.work import work_of
+from cleancut.api.work import away, work_of
 from cleancut.cli.exit_codes import say
 from cleancut.cli.render.attempts import ended
 from cleancut.cli.render.progress_lines import Pace, Seen, amounts, progress_lines
@@ -107,7 +107,8 @@ class Lines:
         if line != self._line:
             self._line, self._tenth = line, 0
             say(line)
-        for text in failures(operation):
+        gone = (f"waits for {one.agent}, which is away" for one in away(operation.progress))
+        for text in (*failures(operation), *gone):
             if text not in self._said:
                 self._said.add(text)
                 say(f"{self._noun} {text}")

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from cleancut.core.primitives.errors import Unavailable
 from cleancut.core.primitives.ids import AgentName, PeerId
-from cleancut.core.primitives.timestamps import format_time, parse_time
+from cleancut.core.primitives.timestamps import format_time, parse_time, to_second
 from cleancut.core.protocol.etcd_records import Awaited, Away, Failure, Operation
 from cleancut.core.protocol.requests import BackupRequest, SeedRequest
 
@@ -82,7 +82,8 @@ def described(awaited: Awaited, away: Mapping[PeerId, AgentName]) -> str:
     names = [f"{name} (peer {peer})" for peer, name in sorted(away.items())]
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     agents = "agent" if len(names) == 1 else "agents"
-    return f"waits for {agents} {', '.join(names[:_SHOWN])}{more}, until {awaited.until} at most"
+    until = to_second(awaited.until)
+    return f"waits for {agents} {', '.join(names[:_SHOWN])}{more}, until {until} at most"
 
 
 def given_up(operation: Operation, away: Mapping[PeerId, AgentName]) -> Failure:

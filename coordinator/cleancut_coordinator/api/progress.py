@@ -16,13 +16,19 @@ from cleancut.api.reshards import Reshard
 from cleancut.api.restores import Restore
 from cleancut.api.undeletes import Undelete
 from cleancut.api.values import AgentProgress
+from cleancut.api.work import AWAY
 from cleancut.core.primitives.ids import AgentName, Epoch
 from cleancut.core.protocol.etcd_keys import agent_of
 from cleancut.core.protocol.etcd_records import Ctl, Operation, ProgressRecord, Vote
 from cleancut.core.protocol.states import BACKUP_KINDS, CLOSED, FINAL_STATES, Phase, State
 from cleancut.ports.clock import Clock
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.etcd_state import decode_or_skip, read_ctl, read_operations
+from cleancut_coordinator.etcd_state import (
+    decode_or_skip,
+    read_ctl,
+    read_operations,
+    read_sessions,
+)
 
 POLL_S = 0.25
 _SHOWN = 5
@@ -35,7 +41,8 @@ async def read_progress(
     context: CoordinatorContext, epoch: Epoch, moving: Phase | None = None
 ) -> tuple[AgentProgress, ...]:
     """How far each agent is in `epoch`, by name. `moving`: the phase in which bytes move, of which
-    a vote says what there was of them: an agent reports now and then, not at its end."""
+    a vote says what there was of them: an agent reports now and then, not at its end; one that is
+    awaited there and has no session is away."""
     listing = await context.etcd.list(context.keys.progress(epoch))
     votes = dict(await _votes(context, epoch, moving)) if moving is not None else {}
     shown = {agent: _ended(agent, vote, moving) for agent, vote in votes.items() if vote.yes}
@@ -43,6 +50,11 @@ async def read_progress(
         agent, read = agent_of(item.key), decode_or_skip(context, ProgressRecord, item)
         if read is not None and agent not in shown:
             shown[agent] = _shown(agent, read)
+    if moving is not None:
+        members = await context.etcd.list(context.keys.members(epoch))
+        awaited = {agent_of(item.key) for item in members.items} - votes.keys()
+        for agent in awaited - (await read_sessions(context)).keys():
+            shown[agent] = AgentProgress(agent=agent, phase=f"{moving.value} {AWAY}")
     return tuple(shown[agent] for agent in sorted(shown))
 
 

@@ -11,7 +11,7 @@ from cleancut.api.rebalances import BalanceStep, Rebalance
 from cleancut.api.reshards import Reshard, ReshardStep
 from cleancut.api.restores import Restore
 from cleancut.api.values import AgentProgress, Attempt, OperationError, PhaseTime
-from cleancut.api.work import Work, behind, work_of
+from cleancut.api.work import AWAY, Work, behind, work_of
 from cleancut.cli.render.progress import Lines, failures, headline
 from cleancut.cli.render.progress_lines import Pace, Seen, progress_lines
 from cleancut.core.protocol.states import State
@@ -106,6 +106,16 @@ def test_other_operations_count_what_they_have() -> None:
     assert work_of(pulled) == Work("pulled", 18 * MIB, 27 * MIB)
     steps = (ReshardStep(shards=2, shard_id=1, done=True), ReshardStep(shards=3, shard_id=2))
     assert work_of(Reshard(id="s-1", state=State.MOVING, steps=steps)) == Work("steps", 1, 2)
+
+
+def test_an_agent_that_is_away_is_named_and_its_share_is_not_taken_for_nothing() -> None:
+    """The others have stored all of theirs: that is not 100 % of it."""
+    gone = AgentProgress(agent="qdrant-9", phase=f"UPLOAD {AWAY}")
+    waiting = replace(UPLOADING, progress=(*UPLOADING.progress, gone))
+    assert work_of(waiting) == Work("stored", 12 * MIB)
+    lines = progress_lines(Seen(waiting, "backup #7: running (uploading)"), 80)
+    assert lines[-1] == "qdrant-9 UPLOAD (away)"
+    assert "%" not in "".join(lines)
 
 
 def test_a_rebalance_counts_its_steps_while_they_are_known() -> None:

@@ -5,8 +5,16 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from cleancut.core.primitives.codec import encode
-from cleancut.core.primitives.ids import AgentName, Epoch, FencingToken, OperationId
-from cleancut.core.protocol.etcd_records import Awaited, Ctl, Operation, ProgressRecord, Vote
+from cleancut.core.primitives.ids import AgentName, Epoch, FencingToken, OperationId, PeerId
+from cleancut.core.protocol.etcd_records import (
+    Awaited,
+    Ctl,
+    EpochMember,
+    Operation,
+    ProgressRecord,
+    Session,
+    Vote,
+)
 from cleancut.core.protocol.states import OperationKind, Phase, State
 from cleancut.ports.coordination import Put
 from cleancut_coordinator.api.progress import read_ahead, read_behind, read_progress
@@ -63,6 +71,26 @@ async def test_a_new_operation_would_wait_for_what_runs_and_what_is_pending() ->
     await at.etcd.txn([], [Put(at.keys.ctl, encode(running))])
     expected = ("waits behind backup #14 (UPLOAD)", "waits behind pending restore r-1")
     assert await read_ahead(at) == expected
+
+
+@run
+async def test_an_agent_that_is_awaited_and_has_no_session_is_away() -> None:
+    """Its progress goes with its session; one that has voted is not awaited any more."""
+    at, epoch = context(), Epoch(5)
+    member = EpochMember(session=FencingToken(1))
+    vote = Vote(session=FencingToken(1), yes=True, read_bytes=9, stored_bytes=6)
+    session = Session(name=AgentName("a3"), version="1", peer_id=PeerId(3))
+    puts = [
+        Put(at.keys.member(epoch, AgentName(name)), encode(member)) for name in ("a1", "a2", "a3")
+    ]
+    puts += [
+        Put(at.keys.vote(epoch, "UPLOAD", AgentName("a1")), encode(vote)),
+        Put(at.keys.session(AgentName("a3")), encode(session)),
+    ]
+    await at.etcd.txn([], puts)
+    shown = await read_progress(at, epoch, Phase.UPLOAD)
+    assert [(one.agent, one.phase) for one in shown] == [("a1", "UPLOAD"), ("a2", "UPLOAD (away)")]
+    assert await read_progress(at, epoch) == ()
 
 
 @run
