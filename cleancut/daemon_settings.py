@@ -199,9 +199,15 @@ def read_schedules(context: click.Context) -> dict[str, ScheduleRule]:
     for name, table in tables.items():
         if not isinstance(table, dict):
             raise Invalid(f"`{name}` in `[schedule]`: a schedule is written [schedule.NAME]")
-        schedules[name] = _record(ScheduleRule, table, f"[schedule.{name}]")
-        check_schedule(name, schedules[name])
+        schedules[name] = read_schedule(name, table)
     return schedules
+
+
+def read_schedule(name: str, table: Mapping[str, Any]) -> ScheduleRule:
+    """One schedule, as a `[schedule.NAME]` table has it. Raises: Invalid."""
+    schedule = _record(ScheduleRule, table, f"[schedule.{name}]")
+    check_schedule(name, schedule)
+    return schedule
 
 
 def read_stores(context: click.Context) -> dict[str, StoreRule]:
@@ -261,7 +267,7 @@ def _record(kind: type[R], table: Any, where: str) -> R:
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
-        raise Invalid(f"{where} of the settings file: {_fault(kind, error)}") from error
+        raise Invalid(f"{where}: {_fault(kind, error)}") from error
 
 
 def _fault(kind: type[msgspec.Struct], error: msgspec.ValidationError) -> str:
@@ -289,14 +295,9 @@ def _values(kind: type[msgspec.Struct], table: Mapping[str, Any], where: str) ->
             raise Invalid(f"`{key}` in `{where}` is not a finite number: {value}")
         if each.name == "retention" and isinstance(value, dict):
             value = _values(Retention, value, f"[{where.strip('[]')}.{key}]")
-        if each.name.endswith("_s") and isinstance(value, str):
+        if each.name.endswith(("_s", "_bytes")) and isinstance(value, str):
             try:
-                value = parse_duration(value)
-            except Invalid as error:
-                raise Invalid(f"`{key}` in `{where}`: {error.message}") from error
-        if each.name.endswith("_bytes") and isinstance(value, str):
-            try:
-                value = parse_size(value)
+                value = (parse_duration if each.name.endswith("_s") else parse_size)(value)
             except Invalid as error:
                 raise Invalid(f"`{key}` in `{where}`: {error.message}") from error
         values[each.encode_name] = value

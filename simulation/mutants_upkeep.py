@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from cleancut.core.maintenance.garbage import GarbageList, LiveSet
-from cleancut.core.maintenance.schedule import ScheduleState, request_of
+from cleancut.core.maintenance.schedule import ScheduleRule, ScheduleState, request_of
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.states import OperationKind
@@ -41,14 +41,14 @@ async def move_and_drop(self: RebalanceEffects, effect: MoveShards) -> Any:
 
 
 async def start_and_forget(
-    self: Scheduler, name: str, after: ScheduleState, request_id: str
+    self: Scheduler, name: str, schedule: ScheduleRule, after: ScheduleState, request_id: str
 ) -> Operation:
     """Starts what is due in one write, and says how far it is in another, some time later."""
     operation = await requests.record(
         self._context,
         self._token,
         OperationKind.BACKUP,
-        request=request_of(name, self._known(name)),
+        request=request_of(name, schedule),
         request_id=f"{request_id}/{self._context.token_hex(2)}".replace("/", "%2F"),
     )
     self._poke()

@@ -149,7 +149,7 @@ class SimCoordinator:
             bounds=_BOUNDS,
             fences=config.fences,
             gc=config.gc,
-            schedules=config.schedules,
+            file_schedules=config.schedules,
             archive=config.archive,
             token_hex=shared.world.token_hex,
         )

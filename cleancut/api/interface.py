@@ -105,7 +105,7 @@ class BackupApi(Protocol):
 
 
 class ScheduleApi(Protocol):
-    """Schedules of the coordinators' settings file."""
+    """Schedules of the coordinators' settings file, and those that calls define."""
 
     async def list_schedules(self) -> ScheduleList: ...
 
@@ -115,6 +115,15 @@ class ScheduleApi(Protocol):
 
     async def pause_schedule(self, name: str, *, paused: bool) -> Schedule:
         """Leader only. Paused, or resumed; repeatable."""
+        ...
+
+    async def put_schedule(self, schedule: Schedule) -> Schedule:
+        """Leader only. As it is now; Refused, unless `revision` and `owner` are those of the one
+        that it replaces, or if the file has the name."""
+        ...
+
+    async def delete_schedule(self, name: str, *, revision: int, owner: str) -> None:
+        """Leader only. Refused as `put_schedule`."""
         ...
 
 

@@ -30,7 +30,9 @@ class Schedule(ApiValue, frozen=True):
     newest time for which none was started, and why. `do`: backup | verify | drill | copy; `to`: the
     store that a copy goes to. `percent`, `shards`: how much of the newest backup is verified or
     drilled; `last_outcome` of that: "good", "under way", or what is wrong. `max_age_s`: how old its
-    newest result may be; 0: no limit. `labels`: of its backups.
+    newest result may be; 0: no limit. `labels`: of its backups. `origin`: file | api, where it is
+    defined; of one that a call has defined, `owner` is the object that it is of, and `revision`
+    changes with its definition.
     """
 
     name: str
@@ -62,6 +64,9 @@ class Schedule(ApiValue, frozen=True):
     to: str = ""
     max_age_s: float = 0.0
     labels: dict[str, str] = msgspec.field(default_factory=dict)
+    origin: str = ""
+    owner: str = ""
+    revision: int = 0
 
 
 class ScheduleList(ApiValue, frozen=True):

@@ -200,9 +200,17 @@ _EXPLAINED = {
     ),
     "restore watch": Explained("how-to/restore", ("cleancut restore watch rs-1",)),
     "schedule": Explained("how-to/schedules", ("cleancut schedule list",)),
+    "schedule delete": Explained("how-to/schedules", ("cleancut schedule delete weekly --yes",)),
     "schedule list": Explained("how-to/schedules", ("cleancut schedule list",)),
     "schedule pause": Explained("how-to/schedules", ("cleancut schedule pause nightly",)),
     "schedule resume": Explained("how-to/schedules", ("cleancut schedule resume nightly",)),
+    "schedule set": Explained(
+        "how-to/schedules",
+        (
+            'cleancut schedule set weekly --cron "0 3 * * SUN" --keep-last 8',
+            'cleancut schedule set drill --do drill --cron "0 6 * * SUN" --shards 4',
+        ),
+    ),
     "schedule trigger": Explained("how-to/schedules", ("cleancut schedule trigger nightly",)),
     "token": Explained("how-to/security", ("cleancut token new --name ci --role operator",)),
     "token new": Explained(

@@ -72,7 +72,7 @@ NOUNS = {
     ),
     "reshard": Noun("reshard:reshard", "Change the number of shards of a collection."),
     "restore": Noun("restore:restore", "Restore backups."),
-    "schedule": Noun("schedule:schedule", "Show, trigger, pause and resume schedules."),
+    "schedule": Noun("schedule:schedule", "Show, define, trigger, pause and resume schedules."),
     "solo": Noun(
         "solo:solo", "Back up a Qdrant of one node, on a schedule too: one process, no etcd."
     ),

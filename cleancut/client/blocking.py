@@ -135,6 +135,12 @@ class BlockingClient:
     def resume_schedule(self, name: str) -> Schedule:
         return self._runner.run(self._client.resume_schedule(name))
 
+    def put_schedule(self, schedule: Schedule) -> Schedule:
+        return self._runner.run(self._client.put_schedule(schedule))
+
+    def delete_schedule(self, name: str, revision: int, owner: str = "") -> None:
+        self._runner.run(self._client.delete_schedule(name, revision, owner))
+
     def plan_restore(
         self, backup: str, options: RestoreOptions = ALL, *, deep: bool = False
     ) -> RestorePlan:

@@ -22,7 +22,12 @@ from cleancut.api.schedules import Schedule, ScheduleList
 from cleancut.api.undeletes import Undelete, UndeleteOptions, UndeletePage, UndeletePlan
 from cleancut.api.values import ApiValue
 from cleancut.api.wire import from_message, from_response, new_message, to_message
-from cleancut.client.backup_message import backup_message
+from cleancut.client.backup_message import (
+    backup_message,
+    import_message,
+    page_message,
+    seed_message,
+)
 from cleancut.client.connection import CALL_S, Link, Method
 from cleancut.client.defaults import ALL, CARE_S, DEEP_S, EVEN, GC_S, MARK_S, SEED, WHOLE
 from cleancut.client.waiting import follow, last_of, new_id
@@ -93,25 +98,12 @@ class Client:
 
     async def seed_backup(self, request: SeedRequest = SEED, request_id: str = "") -> Backup:
         """The seed that was started. Order: as `create_backup`."""
-        message = new_message(
-            backups.SeedBackupRequest,
-            request_id=request_id or new_id(),
-            collections=request.collections,
-            streams=request.streams,
-            attempts=request.attempts,
-        )
+        message = seed_message(request, request_id or new_id())
         return await self._one(lambda c: BackupServiceStub(c).SeedBackup, message, Backup)
 
     async def import_backup(self, request: ImportRequest, request_id: str = "") -> Backup:
         """The import that was started, of what a command has stored. Order: as `create_backup`."""
-        message = new_message(
-            backups.ImportBackupRequest,
-            request_id=request_id or new_id(),
-            import_id=request.import_id,
-            draft=request.draft,
-            collection=request.collection,
-            attempts=request.attempts,
-        )
+        message = import_message(request, request_id or new_id())
         return await self._one(lambda c: BackupServiceStub(c).ImportBackup, message, Backup)
 
     async def get_backup(self, name: str) -> Backup:
@@ -125,16 +117,14 @@ class Client:
         message = new_message(
             backups.ListBackupsRequest, page_size=page_size, page_token=page_token, all=with_history
         )
-        answer = await self._link.call(lambda c: BackupServiceStub(c).ListBackups, message)
-        return from_message(answer, BackupPage)
+        return await self._all(lambda c: BackupServiceStub(c).ListBackups, message, BackupPage)
 
     async def read_log(self, query: LogQuery) -> LogPage:
         """What was written when, from the archived log of a collection."""
         message = to_message(query, backups.ReadLogRequest)
-        answer = await self._link.call(
-            lambda c: BackupServiceStub(c).ReadLog, message, timeout_s=DEEP_S
+        return await self._all(
+            lambda c: BackupServiceStub(c).ReadLog, message, LogPage, timeout_s=DEEP_S
         )
-        return from_message(answer, LogPage)
 
     def watch_backup(self, name: str) -> AsyncGenerator[Backup, None]:
         """The backup now, then after each change; ends after a final state."""
@@ -205,8 +195,9 @@ class Client:
     async def list_schedules(self) -> ScheduleList:
         """As the coordinator that answers is configured."""
         message = schedules.ListSchedulesRequest()
-        answer = await self._link.call(lambda c: ScheduleServiceStub(c).ListSchedules, message)
-        return from_message(answer, ScheduleList)
+        return await self._all(
+            lambda c: ScheduleServiceStub(c).ListSchedules, message, ScheduleList
+        )
 
     async def trigger_schedule(self, name: str, request_id: str = "") -> Backup:
         """The backup that was started. Order: repeatable with the same `request_id`."""
@@ -223,6 +214,21 @@ class Client:
         """Its times count from now on; what has passed meanwhile is not caught up with."""
         message = new_message(schedules.ResumeScheduleRequest, name=name)
         return await self._one(lambda c: ScheduleServiceStub(c).ResumeSchedule, message, Schedule)
+
+    async def put_schedule(self, schedule: Schedule) -> Schedule:
+        """As it is now: a new one, or that of its `revision` replaced. Order: repeatable. Raises:
+        Refused, if it was changed since, is another owner's, or is in the settings file."""
+        value = to_message(schedule, schedules.Schedule)
+        message = new_message(schedules.PutScheduleRequest, schedule=value)
+        return await self._one(lambda c: ScheduleServiceStub(c).PutSchedule, message, Schedule)
+
+    async def delete_schedule(self, name: str, revision: int, owner: str = "") -> None:
+        """Its backups stay. `revision`: at which it was seen. Order: repeatable. Raises: as
+        `put_schedule`."""
+        message = new_message(
+            schedules.DeleteScheduleRequest, name=name, revision=revision, owner=owner
+        )
+        await self._link.call(lambda c: ScheduleServiceStub(c).DeleteSchedule, message)
 
     async def plan_restore(
         self, backup: str, options: RestoreOptions = ALL, *, deep: bool = False
@@ -276,11 +282,8 @@ class Client:
         return await self._one(lambda c: RestoreServiceStub(c).GetRestore, message, Restore)
 
     async def list_restores(self, page_size: int = 0, page_token: str = "") -> RestorePage:
-        message = new_message(
-            restores.ListRestoresRequest, page_size=page_size, page_token=page_token
-        )
-        answer = await self._link.call(lambda c: RestoreServiceStub(c).ListRestores, message)
-        return from_message(answer, RestorePage)
+        message = page_message(restores.ListRestoresRequest, page_size, page_token)
+        return await self._all(lambda c: RestoreServiceStub(c).ListRestores, message, RestorePage)
 
     def watch_restore(self, name: str) -> AsyncGenerator[Restore, None]:
         """As `watch_backup`."""
@@ -324,11 +327,10 @@ class Client:
         return await self._one(lambda c: RebalanceServiceStub(c).GetRebalance, message, Rebalance)
 
     async def list_rebalances(self, page_size: int = 0, page_token: str = "") -> RebalancePage:
-        message = new_message(
-            rebalances.ListRebalancesRequest, page_size=page_size, page_token=page_token
+        message = page_message(rebalances.ListRebalancesRequest, page_size, page_token)
+        return await self._all(
+            lambda c: RebalanceServiceStub(c).ListRebalances, message, RebalancePage
         )
-        answer = await self._link.call(lambda c: RebalanceServiceStub(c).ListRebalances, message)
-        return from_message(answer, RebalancePage)
 
     def watch_rebalance(self, name: str) -> AsyncGenerator[Rebalance, None]:
         """As `watch_backup`."""
@@ -346,8 +348,7 @@ class Client:
 
     async def plan_reshard(self, options: ReshardOptions) -> ReshardPlan:
         message = new_message(
-            reshards.PlanReshardRequest,
-            options=to_message(options, reshards.ReshardOptions),
+            reshards.PlanReshardRequest, options=to_message(options, reshards.ReshardOptions)
         )
         return await self._one(lambda c: ReshardServiceStub(c).PlanReshard, message, ReshardPlan)
 
@@ -369,11 +370,8 @@ class Client:
         return await self._one(lambda c: ReshardServiceStub(c).GetReshard, message, Reshard)
 
     async def list_reshards(self, page_size: int = 0, page_token: str = "") -> ReshardPage:
-        message = new_message(
-            reshards.ListReshardsRequest, page_size=page_size, page_token=page_token
-        )
-        answer = await self._link.call(lambda c: ReshardServiceStub(c).ListReshards, message)
-        return from_message(answer, ReshardPage)
+        message = page_message(reshards.ListReshardsRequest, page_size, page_token)
+        return await self._all(lambda c: ReshardServiceStub(c).ListReshards, message, ReshardPage)
 
     def watch_reshard(self, name: str) -> AsyncGenerator[Reshard, None]:
         """As `watch_backup`."""
@@ -387,8 +385,7 @@ class Client:
 
     async def plan_undelete(self, options: UndeleteOptions) -> UndeletePlan:
         message = new_message(
-            undeletes.PlanUndeleteRequest,
-            options=to_message(options, undeletes.UndeleteOptions),
+            undeletes.PlanUndeleteRequest, options=to_message(options, undeletes.UndeleteOptions)
         )
         return await self._one(lambda c: UndeleteServiceStub(c).PlanUndelete, message, UndeletePlan)
 
@@ -410,11 +407,10 @@ class Client:
         return await self._one(lambda c: UndeleteServiceStub(c).GetUndelete, message, Undelete)
 
     async def list_undeletes(self, page_size: int = 0, page_token: str = "") -> UndeletePage:
-        message = new_message(
-            undeletes.ListUndeletesRequest, page_size=page_size, page_token=page_token
+        message = page_message(undeletes.ListUndeletesRequest, page_size, page_token)
+        return await self._all(
+            lambda c: UndeleteServiceStub(c).ListUndeletes, message, UndeletePage
         )
-        answer = await self._link.call(lambda c: UndeleteServiceStub(c).ListUndeletes, message)
-        return from_message(answer, UndeletePage)
 
     def watch_undelete(self, name: str) -> AsyncGenerator[Undelete, None]:
         """As `watch_backup`."""
@@ -455,10 +451,9 @@ class Client:
     async def diagnose(self) -> Diagnosis:
         """What is wrong with the cluster, and the exact fix."""
         message = cluster.DiagnoseRequest()
-        answer = await self._link.call(
-            lambda c: ClusterServiceStub(c).Diagnose, message, timeout_s=CARE_S
+        return await self._all(
+            lambda c: ClusterServiceStub(c).Diagnose, message, Diagnosis, timeout_s=CARE_S
         )
-        return from_message(answer, Diagnosis)
 
     async def archive(self) -> Archive:
         """What of each shard's log is archived, and what may be lost now."""
@@ -492,9 +487,13 @@ class Client:
         self, method: Method, message: Message, kind: type[S], *, timeout_s: float | None = None
     ) -> S:
         """The value in the only field of the response."""
-        answer = await self._link.call(method, message, timeout_s=timeout_s)
-        return from_response(answer, kind)
+        return from_response(await self._link.call(method, message, timeout_s=timeout_s), kind)
 
     async def _slow(self, method: Method, message: Message, kind: type[S]) -> S:
         """As `_one`, of a call that takes care."""
         return await self._one(method, message, kind, timeout_s=CARE_S)
+
+    async def _all(
+        self, method: Method, message: Message, kind: type[S], *, timeout_s: float | None = None
+    ) -> S:
+        return from_message(await self._link.call(method, message, timeout_s=timeout_s), kind)

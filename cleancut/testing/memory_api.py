@@ -48,7 +48,6 @@ from cleancut.api.restores import (
     RestorePage,
     RestorePlan,
 )
-from cleancut.api.schedules import RetentionRules, Schedule, ScheduleList
 from cleancut.api.values import AgentProgress, OperationError
 from cleancut.core.primitives.errors import Invalid, NotFound, Refused
 from cleancut.core.protocol.evidence import Consistency
@@ -58,6 +57,7 @@ from cleancut.core.verification.damage import Level
 from cleancut.testing.memory_plans import plan_of
 from cleancut.testing.memory_rebalances import MemoryRebalances
 from cleancut.testing.memory_reshards import MemoryReshards
+from cleancut.testing.memory_schedules import MemorySchedules
 from cleancut.testing.memory_status import AGENTS, COORDINATORS, EVIDENCE, PROTECTED, SETTINGS
 from cleancut.testing.memory_undeletes import MemoryUndeletes
 
@@ -108,15 +108,18 @@ class MemoryApi:
     owned: bool = False
     protected: Protection = PROTECTED
     findings: tuple[DoctorFinding, ...] = ()
-    paused: bool = False
+    schedules: MemorySchedules = field(init=False)
     settings: AgentSettings = SETTINGS
     logged: tuple[LoggedOperation, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.schedules = MemorySchedules(self.backups, self.create_backup)
 
     @property
     def api(self) -> Api:
         """Itself, as `serve_api` takes it."""
         changes = self.rebalances, self.reshards, self.undeletes
-        return Api(self.leader_address, self, self, *changes, self, self)
+        return Api(self.leader_address, self, self, *changes, self.schedules, self)
 
     def leader_address(self) -> str | None:
         return self.leader
@@ -355,39 +358,6 @@ class MemoryApi:
         backup = await self.get_backup(name)
         opened = tuple(DrilledShard(one, 0, points=3) for one in collections or backup.collections)
         return Drill(id=backup.id, epoch=backup.epoch, shards=opened[: shards or None])
-
-    async def list_schedules(self) -> ScheduleList:
-        return ScheduleList(schedules=(self._nightly(),))
-
-    async def trigger_schedule(self, name: str, request_id: str) -> Backup:
-        self._check_schedule(name)
-        return await self.create_backup(BackupRequest(schedule=name), request_id)
-
-    async def pause_schedule(self, name: str, *, paused: bool) -> Schedule:
-        self._check_schedule(name)
-        self.paused = paused
-        return self._nightly()
-
-    def _check_schedule(self, name: str) -> None:
-        if name != "nightly":
-            raise NotFound(f"there is no schedule {name!r}", "see `cleancut schedule list`")
-
-    def _nightly(self) -> Schedule:
-        newest = next(reversed(self.backups.values()), None)
-        return Schedule(
-            name="nightly",
-            do="backup",
-            cron="30 2 * * *",
-            time_zone="Europe/Berlin",
-            jitter_s=600.0,
-            overlap="skip",
-            attempts=5,
-            retention=RetentionRules(keep_daily=7, max_age_days=30.5, min_count=1),
-            paused=self.paused,
-            next_at=None if self.paused else "2026-01-03T01:31:04Z",
-            last_id=newest.id if newest else "",
-            last_state=newest.state if newest else None,
-        )
 
     async def agent_settings(self) -> AgentSettings:
         return self.settings

@@ -26,7 +26,7 @@ from cleancut.v1 import backup_pb2 as cleancut_dot_v1_dot_backup__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63leancut/v1/schedule.proto\x12\x0b\x63leancut.v1\x1a\x18\x63leancut/v1/backup.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb5\x01\n\x0eRetentionRules\x12\x11\n\tkeep_last\x18\x01 \x01(\r\x12\x13\n\x0bkeep_hourly\x18\x02 \x01(\r\x12\x12\n\nkeep_daily\x18\x03 \x01(\r\x12\x13\n\x0bkeep_weekly\x18\x04 \x01(\r\x12\x14\n\x0ckeep_monthly\x18\x05 \x01(\r\x12\x13\n\x0bkeep_yearly\x18\x06 \x01(\r\x12\x14\n\x0cmax_age_days\x18\x07 \x01(\x01\x12\x11\n\tmin_count\x18\x08 \x01(\r\"\x98\x06\n\x08Schedule\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x63ron\x18\x02 \x01(\t\x12\x11\n\ttime_zone\x18\x03 \x01(\t\x12\x10\n\x08jitter_s\x18\x04 \x01(\x01\x12\x16\n\x0estart_within_s\x18\x05 \x01(\x01\x12\x0f\n\x07overlap\x18\x06 \x01(\t\x12\x13\n\x0b\x63ollections\x18\x07 \x03(\t\x12\x13\n\x0b\x61llow_empty\x18\x08 \x01(\x08\x12\x1d\n\x15require_point_in_time\x18\t \x01(\x08\x12\x10\n\x08\x61ttempts\x18\n \x01(\r\x12\r\n\x05\x66\x65nce\x18\x0b \x03(\t\x12\x16\n\x0e\x66\x65nce_budget_s\x18\x0c \x01(\x01\x12.\n\tretention\x18\r \x01(\x0b\x32\x1b.cleancut.v1.RetentionRules\x12\x0e\n\x06paused\x18\x0e \x01(\x08\x12+\n\x07next_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07last_id\x18\x10 \x01(\t\x12/\n\x0blast_due_at\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\nlast_state\x18\x12 \x01(\x0e\x32\x18.cleancut.v1.BackupStateH\x00\x88\x01\x01\x12.\n\nskipped_at\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bskipped_why\x18\x14 \x01(\t\x12\n\n\x02\x64o\x18\x15 \x01(\t\x12\x0f\n\x07percent\x18\x16 \x01(\r\x12\x0e\n\x06shards\x18\x17 \x01(\r\x12\x14\n\x0clast_outcome\x18\x18 \x01(\t\x12\x0f\n\x07\x65xclude\x18\x19 \x03(\t\x12\x15\n\rallow_missing\x18\x1a \x01(\x08\x12\n\n\x02to\x18\x1b \x01(\t\x12\x11\n\tmax_age_s\x18\x1c \x01(\x01\x12\x31\n\x06labels\x18\x1d \x03(\x0b\x32!.cleancut.v1.Schedule.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\r\n\x0b_last_state\"\x16\n\x14ListSchedulesRequest\"A\n\x15ListSchedulesResponse\x12(\n\tschedules\x18\x01 \x03(\x0b\x32\x15.cleancut.v1.Schedule\":\n\x16TriggerScheduleRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\">\n\x17TriggerScheduleResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\"$\n\x14PauseScheduleRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"@\n\x15PauseScheduleResponse\x12\'\n\x08schedule\x18\x01 \x01(\x0b\x32\x15.cleancut.v1.Schedule\"%\n\x15ResumeScheduleRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"A\n\x16ResumeScheduleResponse\x12\'\n\x08schedule\x18\x01 \x01(\x0b\x32\x15.cleancut.v1.Schedule2\xfa\x02\n\x0fScheduleService\x12V\n\rListSchedules\x12!.cleancut.v1.ListSchedulesRequest\x1a\".cleancut.v1.ListSchedulesResponse\x12\\\n\x0fTriggerSchedule\x12#.cleancut.v1.TriggerScheduleRequest\x1a$.cleancut.v1.TriggerScheduleResponse\x12V\n\rPauseSchedule\x12!.cleancut.v1.PauseScheduleRequest\x1a\".cleancut.v1.PauseScheduleResponse\x12Y\n\x0eResumeSchedule\x12\".cleancut.v1.ResumeScheduleRequest\x1a#.cleancut.v1.ResumeScheduleResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63leancut/v1/schedule.proto\x12\x0b\x63leancut.v1\x1a\x18\x63leancut/v1/backup.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb5\x01\n\x0eRetentionRules\x12\x11\n\tkeep_last\x18\x01 \x01(\r\x12\x13\n\x0bkeep_hourly\x18\x02 \x01(\r\x12\x12\n\nkeep_daily\x18\x03 \x01(\r\x12\x13\n\x0bkeep_weekly\x18\x04 \x01(\r\x12\x14\n\x0ckeep_monthly\x18\x05 \x01(\r\x12\x13\n\x0bkeep_yearly\x18\x06 \x01(\r\x12\x14\n\x0cmax_age_days\x18\x07 \x01(\x01\x12\x11\n\tmin_count\x18\x08 \x01(\r\"\xc9\x06\n\x08Schedule\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x63ron\x18\x02 \x01(\t\x12\x11\n\ttime_zone\x18\x03 \x01(\t\x12\x10\n\x08jitter_s\x18\x04 \x01(\x01\x12\x16\n\x0estart_within_s\x18\x05 \x01(\x01\x12\x0f\n\x07overlap\x18\x06 \x01(\t\x12\x13\n\x0b\x63ollections\x18\x07 \x03(\t\x12\x13\n\x0b\x61llow_empty\x18\x08 \x01(\x08\x12\x1d\n\x15require_point_in_time\x18\t \x01(\x08\x12\x10\n\x08\x61ttempts\x18\n \x01(\r\x12\r\n\x05\x66\x65nce\x18\x0b \x03(\t\x12\x16\n\x0e\x66\x65nce_budget_s\x18\x0c \x01(\x01\x12.\n\tretention\x18\r \x01(\x0b\x32\x1b.cleancut.v1.RetentionRules\x12\x0e\n\x06paused\x18\x0e \x01(\x08\x12+\n\x07next_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07last_id\x18\x10 \x01(\t\x12/\n\x0blast_due_at\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\nlast_state\x18\x12 \x01(\x0e\x32\x18.cleancut.v1.BackupStateH\x00\x88\x01\x01\x12.\n\nskipped_at\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bskipped_why\x18\x14 \x01(\t\x12\n\n\x02\x64o\x18\x15 \x01(\t\x12\x0f\n\x07percent\x18\x16 \x01(\r\x12\x0e\n\x06shards\x18\x17 \x01(\r\x12\x14\n\x0clast_outcome\x18\x18 \x01(\t\x12\x0f\n\x07\x65xclude\x18\x19 \x03(\t\x12\x15\n\rallow_missing\x18\x1a \x01(\x08\x12\n\n\x02to\x18\x1b \x01(\t\x12\x11\n\tmax_age_s\x18\x1c \x01(\x01\x12\x31\n\x06labels\x18\x1d \x03(\x0b\x32!.cleancut.v1.Schedule.LabelsEntry\x12\x0e\n\x06origin\x18\x1e \x01(\t\x12\r\n\x05owner\x18\x1f \x01(\t\x12\x10\n\x08revision\x18  \x01(\x04\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\r\n\x0b_last_state\"\x16\n\x14ListSchedulesRequest\"A\n\x15ListSchedulesResponse\x12(\n\tschedules\x18\x01 \x03(\x0b\x32\x15.cleancut.v1.Schedule\":\n\x16TriggerScheduleRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\">\n\x17TriggerScheduleResponse\x12#\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x13.cleancut.v1.Backup\"$\n\x14PauseScheduleRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"@\n\x15PauseScheduleResponse\x12\'\n\x08schedule\x18\x01 \x01(\x0b\x32\x15.cleancut.v1.Schedule\"%\n\x15ResumeScheduleRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"A\n\x16ResumeScheduleResponse\x12\'\n\x08schedule\x18\x01 \x01(\x0b\x32\x15.cleancut.v1.Schedule\"=\n\x12PutScheduleRequest\x12\'\n\x08schedule\x18\x01 \x01(\x0b\x32\x15.cleancut.v1.Schedule\">\n\x13PutScheduleResponse\x12\'\n\x08schedule\x18\x01 \x01(\x0b\x32\x15.cleancut.v1.Schedule\"F\n\x15\x44\x65leteScheduleRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12\r\n\x05owner\x18\x03 \x01(\t\"\x18\n\x16\x44\x65leteScheduleResponse2\xa7\x04\n\x0fScheduleService\x12V\n\rListSchedules\x12!.cleancut.v1.ListSchedulesRequest\x1a\".cleancut.v1.ListSchedulesResponse\x12\\\n\x0fTriggerSchedule\x12#.cleancut.v1.TriggerScheduleRequest\x1a$.cleancut.v1.TriggerScheduleResponse\x12V\n\rPauseSchedule\x12!.cleancut.v1.PauseScheduleRequest\x1a\".cleancut.v1.PauseScheduleResponse\x12Y\n\x0eResumeSchedule\x12\".cleancut.v1.ResumeScheduleRequest\x1a#.cleancut.v1.ResumeScheduleResponse\x12P\n\x0bPutSchedule\x12\x1f.cleancut.v1.PutScheduleRequest\x1a .cleancut.v1.PutScheduleResponse\x12Y\n\x0e\x44\x65leteSchedule\x12\".cleancut.v1.DeleteScheduleRequest\x1a#.cleancut.v1.DeleteScheduleResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,25 +38,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RETENTIONRULES']._serialized_start=103
   _globals['_RETENTIONRULES']._serialized_end=284
   _globals['_SCHEDULE']._serialized_start=287
-  _globals['_SCHEDULE']._serialized_end=1079
-  _globals['_SCHEDULE_LABELSENTRY']._serialized_start=1019
-  _globals['_SCHEDULE_LABELSENTRY']._serialized_end=1064
-  _globals['_LISTSCHEDULESREQUEST']._serialized_start=1081
-  _globals['_LISTSCHEDULESREQUEST']._serialized_end=1103
-  _globals['_LISTSCHEDULESRESPONSE']._serialized_start=1105
-  _globals['_LISTSCHEDULESRESPONSE']._serialized_end=1170
-  _globals['_TRIGGERSCHEDULEREQUEST']._serialized_start=1172
-  _globals['_TRIGGERSCHEDULEREQUEST']._serialized_end=1230
-  _globals['_TRIGGERSCHEDULERESPONSE']._serialized_start=1232
-  _globals['_TRIGGERSCHEDULERESPONSE']._serialized_end=1294
-  _globals['_PAUSESCHEDULEREQUEST']._serialized_start=1296
-  _globals['_PAUSESCHEDULEREQUEST']._serialized_end=1332
-  _globals['_PAUSESCHEDULERESPONSE']._serialized_start=1334
-  _globals['_PAUSESCHEDULERESPONSE']._serialized_end=1398
-  _globals['_RESUMESCHEDULEREQUEST']._serialized_start=1400
-  _globals['_RESUMESCHEDULEREQUEST']._serialized_end=1437
-  _globals['_RESUMESCHEDULERESPONSE']._serialized_start=1439
-  _globals['_RESUMESCHEDULERESPONSE']._serialized_end=1504
-  _globals['_SCHEDULESERVICE']._serialized_start=1507
-  _globals['_SCHEDULESERVICE']._serialized_end=1885
+  _globals['_SCHEDULE']._serialized_end=1128
+  _globals['_SCHEDULE_LABELSENTRY']._serialized_start=1068
+  _globals['_SCHEDULE_LABELSENTRY']._serialized_end=1113
+  _globals['_LISTSCHEDULESREQUEST']._serialized_start=1130
+  _globals['_LISTSCHEDULESREQUEST']._serialized_end=1152
+  _globals['_LISTSCHEDULESRESPONSE']._serialized_start=1154
+  _globals['_LISTSCHEDULESRESPONSE']._serialized_end=1219
+  _globals['_TRIGGERSCHEDULEREQUEST']._serialized_start=1221
+  _globals['_TRIGGERSCHEDULEREQUEST']._serialized_end=1279
+  _globals['_TRIGGERSCHEDULERESPONSE']._serialized_start=1281
+  _globals['_TRIGGERSCHEDULERESPONSE']._serialized_end=1343
+  _globals['_PAUSESCHEDULEREQUEST']._serialized_start=1345
+  _globals['_PAUSESCHEDULEREQUEST']._serialized_end=1381
+  _globals['_PAUSESCHEDULERESPONSE']._serialized_start=1383
+  _globals['_PAUSESCHEDULERESPONSE']._serialized_end=1447
+  _globals['_RESUMESCHEDULEREQUEST']._serialized_start=1449
+  _globals['_RESUMESCHEDULEREQUEST']._serialized_end=1486
+  _globals['_RESUMESCHEDULERESPONSE']._serialized_start=1488
+  _globals['_RESUMESCHEDULERESPONSE']._serialized_end=1553
+  _globals['_PUTSCHEDULEREQUEST']._serialized_start=1555
+  _globals['_PUTSCHEDULEREQUEST']._serialized_end=1616
+  _globals['_PUTSCHEDULERESPONSE']._serialized_start=1618
+  _globals['_PUTSCHEDULERESPONSE']._serialized_end=1680
+  _globals['_DELETESCHEDULEREQUEST']._serialized_start=1682
+  _globals['_DELETESCHEDULEREQUEST']._serialized_end=1752
+  _globals['_DELETESCHEDULERESPONSE']._serialized_start=1754
+  _globals['_DELETESCHEDULERESPONSE']._serialized_end=1778
+  _globals['_SCHEDULESERVICE']._serialized_start=1781
+  _globals['_SCHEDULESERVICE']._serialized_end=2332
 # @@protoc_insertion_point(module_scope)

@@ -31,7 +31,7 @@ class RetentionRules(_message.Message):
     def __init__(self, keep_last: _Optional[int] = ..., keep_hourly: _Optional[int] = ..., keep_daily: _Optional[int] = ..., keep_weekly: _Optional[int] = ..., keep_monthly: _Optional[int] = ..., keep_yearly: _Optional[int] = ..., max_age_days: _Optional[float] = ..., min_count: _Optional[int] = ...) -> None: ...
 
 class Schedule(_message.Message):
-    __slots__ = ("name", "cron", "time_zone", "jitter_s", "start_within_s", "overlap", "collections", "allow_empty", "require_point_in_time", "attempts", "fence", "fence_budget_s", "retention", "paused", "next_at", "last_id", "last_due_at", "last_state", "skipped_at", "skipped_why", "do", "percent", "shards", "last_outcome", "exclude", "allow_missing", "to", "max_age_s", "labels")
+    __slots__ = ("name", "cron", "time_zone", "jitter_s", "start_within_s", "overlap", "collections", "allow_empty", "require_point_in_time", "attempts", "fence", "fence_budget_s", "retention", "paused", "next_at", "last_id", "last_due_at", "last_state", "skipped_at", "skipped_why", "do", "percent", "shards", "last_outcome", "exclude", "allow_missing", "to", "max_age_s", "labels", "origin", "owner", "revision")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -68,6 +68,9 @@ class Schedule(_message.Message):
     TO_FIELD_NUMBER: _ClassVar[int]
     MAX_AGE_S_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
     name: str
     cron: str
     time_zone: str
@@ -97,7 +100,10 @@ class Schedule(_message.Message):
     to: str
     max_age_s: float
     labels: _containers.ScalarMap[str, str]
-    def __init__(self, name: _Optional[str] = ..., cron: _Optional[str] = ..., time_zone: _Optional[str] = ..., jitter_s: _Optional[float] = ..., start_within_s: _Optional[float] = ..., overlap: _Optional[str] = ..., collections: _Optional[_Iterable[str]] = ..., allow_empty: _Optional[bool] = ..., require_point_in_time: _Optional[bool] = ..., attempts: _Optional[int] = ..., fence: _Optional[_Iterable[str]] = ..., fence_budget_s: _Optional[float] = ..., retention: _Optional[_Union[RetentionRules, _Mapping]] = ..., paused: _Optional[bool] = ..., next_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_id: _Optional[str] = ..., last_due_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_state: _Optional[_Union[_backup_pb2.BackupState, str]] = ..., skipped_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., skipped_why: _Optional[str] = ..., do: _Optional[str] = ..., percent: _Optional[int] = ..., shards: _Optional[int] = ..., last_outcome: _Optional[str] = ..., exclude: _Optional[_Iterable[str]] = ..., allow_missing: _Optional[bool] = ..., to: _Optional[str] = ..., max_age_s: _Optional[float] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    origin: str
+    owner: str
+    revision: int
+    def __init__(self, name: _Optional[str] = ..., cron: _Optional[str] = ..., time_zone: _Optional[str] = ..., jitter_s: _Optional[float] = ..., start_within_s: _Optional[float] = ..., overlap: _Optional[str] = ..., collections: _Optional[_Iterable[str]] = ..., allow_empty: _Optional[bool] = ..., require_point_in_time: _Optional[bool] = ..., attempts: _Optional[int] = ..., fence: _Optional[_Iterable[str]] = ..., fence_budget_s: _Optional[float] = ..., retention: _Optional[_Union[RetentionRules, _Mapping]] = ..., paused: _Optional[bool] = ..., next_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_id: _Optional[str] = ..., last_due_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_state: _Optional[_Union[_backup_pb2.BackupState, str]] = ..., skipped_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., skipped_why: _Optional[str] = ..., do: _Optional[str] = ..., percent: _Optional[int] = ..., shards: _Optional[int] = ..., last_outcome: _Optional[str] = ..., exclude: _Optional[_Iterable[str]] = ..., allow_missing: _Optional[bool] = ..., to: _Optional[str] = ..., max_age_s: _Optional[float] = ..., labels: _Optional[_Mapping[str, str]] = ..., origin: _Optional[str] = ..., owner: _Optional[str] = ..., revision: _Optional[int] = ...) -> None: ...
 
 class ListSchedulesRequest(_message.Message):
     __slots__ = ()
@@ -146,3 +152,29 @@ class ResumeScheduleResponse(_message.Message):
     SCHEDULE_FIELD_NUMBER: _ClassVar[int]
     schedule: Schedule
     def __init__(self, schedule: _Optional[_Union[Schedule, _Mapping]] = ...) -> None: ...
+
+class PutScheduleRequest(_message.Message):
+    __slots__ = ("schedule",)
+    SCHEDULE_FIELD_NUMBER: _ClassVar[int]
+    schedule: Schedule
+    def __init__(self, schedule: _Optional[_Union[Schedule, _Mapping]] = ...) -> None: ...
+
+class PutScheduleResponse(_message.Message):
+    __slots__ = ("schedule",)
+    SCHEDULE_FIELD_NUMBER: _ClassVar[int]
+    schedule: Schedule
+    def __init__(self, schedule: _Optional[_Union[Schedule, _Mapping]] = ...) -> None: ...
+
+class DeleteScheduleRequest(_message.Message):
+    __slots__ = ("name", "revision", "owner")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    revision: int
+    owner: str
+    def __init__(self, name: _Optional[str] = ..., revision: _Optional[int] = ..., owner: _Optional[str] = ...) -> None: ...
+
+class DeleteScheduleResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

@@ -54,13 +54,23 @@ class ScheduleServiceStub:
                 request_serializer=cleancut_dot_v1_dot_schedule__pb2.ResumeScheduleRequest.SerializeToString,
                 response_deserializer=cleancut_dot_v1_dot_schedule__pb2.ResumeScheduleResponse.FromString,
                 _registered_method=True)
+        self.PutSchedule = channel.unary_unary(
+                '/cleancut.v1.ScheduleService/PutSchedule',
+                request_serializer=cleancut_dot_v1_dot_schedule__pb2.PutScheduleRequest.SerializeToString,
+                response_deserializer=cleancut_dot_v1_dot_schedule__pb2.PutScheduleResponse.FromString,
+                _registered_method=True)
+        self.DeleteSchedule = channel.unary_unary(
+                '/cleancut.v1.ScheduleService/DeleteSchedule',
+                request_serializer=cleancut_dot_v1_dot_schedule__pb2.DeleteScheduleRequest.SerializeToString,
+                response_deserializer=cleancut_dot_v1_dot_schedule__pb2.DeleteScheduleResponse.FromString,
+                _registered_method=True)
 
 
 class ScheduleServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def ListSchedules(self, request, context):
-        """By name, as configured at the coordinator that answers.
+        """By name; those of the settings file as configured at the coordinator that answers.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -87,6 +97,23 @@ class ScheduleServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PutSchedule(self, request, context):
+        """Creates a schedule, or replaces one. FAILED_PRECONDITION if a schedule of the settings file has
+        the name, another owner keeps it, or it was changed since `revision`. A repeat changes nothing.
+        A new schedule, and one with new times, starts at its next time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteSchedule(self, request, context):
+        """What it has started goes on, and its backups stay. FAILED_PRECONDITION as PutSchedule. A repeat
+        with the same `revision` changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ScheduleServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -109,6 +136,16 @@ def add_ScheduleServiceServicer_to_server(servicer, server):
                     servicer.ResumeSchedule,
                     request_deserializer=cleancut_dot_v1_dot_schedule__pb2.ResumeScheduleRequest.FromString,
                     response_serializer=cleancut_dot_v1_dot_schedule__pb2.ResumeScheduleResponse.SerializeToString,
+            ),
+            'PutSchedule': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutSchedule,
+                    request_deserializer=cleancut_dot_v1_dot_schedule__pb2.PutScheduleRequest.FromString,
+                    response_serializer=cleancut_dot_v1_dot_schedule__pb2.PutScheduleResponse.SerializeToString,
+            ),
+            'DeleteSchedule': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteSchedule,
+                    request_deserializer=cleancut_dot_v1_dot_schedule__pb2.DeleteScheduleRequest.FromString,
+                    response_serializer=cleancut_dot_v1_dot_schedule__pb2.DeleteScheduleResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -219,6 +256,60 @@ class ScheduleService:
             '/cleancut.v1.ScheduleService/ResumeSchedule',
             cleancut_dot_v1_dot_schedule__pb2.ResumeScheduleRequest.SerializeToString,
             cleancut_dot_v1_dot_schedule__pb2.ResumeScheduleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutSchedule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cleancut.v1.ScheduleService/PutSchedule',
+            cleancut_dot_v1_dot_schedule__pb2.PutScheduleRequest.SerializeToString,
+            cleancut_dot_v1_dot_schedule__pb2.PutScheduleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteSchedule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cleancut.v1.ScheduleService/DeleteSchedule',
+            cleancut_dot_v1_dot_schedule__pb2.DeleteScheduleRequest.SerializeToString,
+            cleancut_dot_v1_dot_schedule__pb2.DeleteScheduleResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -56,6 +56,7 @@ class CoordinatorContext:
 
     `peers`: the configured Qdrant peers, tried in order; any one of them will do. `token_hex`: a
     random string of N bytes. `call_hook`: pauses or resumes a writer.
+    `file_schedules`: those of the settings file; `read_schedules` gives all.
     `stores`: those that backups are copied to, by name. `notify`: targets of notifications.
     `api_open`: everyone who reaches the API over a network may do everything. `alone`:
     its etcd is embedded in this process, so that no other coordinator can stand by. `bases`,
@@ -73,7 +74,7 @@ class CoordinatorContext:
     fences: FenceSettings = NO_SETTINGS
     gc: GcSettings = GcSettings()
     bounds: Bounds = field(default_factory=Bounds)
-    schedules: Schedules = field(default_factory=dict)
+    file_schedules: Schedules = field(default_factory=dict)
     archive: ArchiveSettings = field(default_factory=ArchiveSettings)
     key_source: KeySource = NO_KEYS
     stores: Mapping[str, CopyStore] = field(default_factory=dict)

@@ -19,7 +19,7 @@ from cleancut.core.archive.plan import ArchiveSettings
 from cleancut.core.auth.roles import Role
 from cleancut.core.format.paths import Paths
 from cleancut.core.maintenance.garbage import GRACE_S
-from cleancut.core.maintenance.notify_rules import Notify, check_notified
+from cleancut.core.maintenance.notify_rules import Notify, unknown_schedules
 from cleancut.core.maintenance.retention import MAX_EXPIRE_SHARE, Policy
 from cleancut.core.maintenance.schedule import Schedules
 from cleancut.core.maintenance.stores import StoreRule, check_targets
@@ -235,7 +235,6 @@ def rules_of(file: click.Context, flags: dict[str, Any]) -> Rules:
     stores = read_stores(file)
     check_targets(schedules, stores)
     notify = read_notify(file)
-    check_notified(notify, schedules)
     roles, archive = read_roles(file), read_archive(file)
     return Rules(fences, gc, schedules, roles, bounds, archive, stores, notify)
 
@@ -273,6 +272,7 @@ def summary_of(rules: Rules) -> str:
         f"archived: {archived}; retention: {keeps}; certificates with roles: {len(rules.roles)}; "
         f"stores of copies: {', '.join(rules.stores) or 'none'}; "
         f"notifications: {', '.join(rules.notify) or 'none'}"
+        + "".join(f"; {one}" for one in unknown_schedules(rules.notify, rules.schedules))
     )
 
 
@@ -322,7 +322,7 @@ async def open_coordinator(
             clock=clock,
             fences=rules.fences,
             gc=rules.gc,
-            schedules=rules.schedules,
+            file_schedules=rules.schedules,
             bounds=rules.bounds,
             archive=rules.archive,
             api_open=is_open_to_all(listen),

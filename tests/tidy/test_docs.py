@@ -12,7 +12,7 @@ import click
 import pytest
 
 from cleancut.cli.main import root
-from cleancut.core.maintenance.notify_rules import check_notified
+from cleancut.core.maintenance.notify_rules import unknown_schedules
 from cleancut.core.maintenance.stores import check_targets
 from cleancut.daemon_settings import (
     load_file,
@@ -104,7 +104,7 @@ def test_settings_of_a_page_are_accepted(path: str, tmp_path: Path) -> None:
         read_retention(context)
         schedules = read_schedules(context)
         check_targets(schedules, read_stores(context))
-        check_notified(read_notify(context), schedules)
+        assert unknown_schedules(read_notify(context), schedules) == []
         tables = {"fence", "notify", "retention", "schedule", "store", "roles"}
         assert set(tomllib.loads(block)) <= known | tables
 

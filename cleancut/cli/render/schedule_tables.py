@@ -17,14 +17,16 @@ from cleancut.core.protocol.states import State
 
 _TITLES = (
     *("NAME", "DOES", "LAST", "RESULT", "NEXT", "MAX AGE", "KEEPS", "CRON", "TIME ZONE"),
-    *("SKIPPED", "COLLECTIONS", "LAST ID"),
+    *("SKIPPED", "COLLECTIONS", "LAST ID", "DEFINED"),
 )
-_DROPPED = ("LAST ID", "COLLECTIONS", "SKIPPED", "TIME ZONE", "CRON", "KEEPS", "MAX AGE")
+_DROPPED = ("LAST ID", "DEFINED", "COLLECTIONS", "SKIPPED", "TIME ZONE", "CRON", "KEEPS", "MAX AGE")
 
 
 def schedule_list(schedules: Sequence[Schedule]) -> RenderableType:
     if not schedules:
-        return Text("no schedules: they are set in the settings of the coordinators")
+        return Text(
+            "no schedules: `cleancut schedule set` or the settings of the coordinators define them"
+        )
     now_s = time.time()
     return Columns(
         _TITLES,
@@ -42,6 +44,7 @@ def schedule_list(schedules: Sequence[Schedule]) -> RenderableType:
                 ago(one.skipped_at, now_s),
                 some(one.collections) or "all",
                 one.last_id,
+                one.owner or one.origin,
             )
             for one in schedules
         ),
@@ -54,6 +57,7 @@ def schedule(value: Schedule) -> RenderableType:
     return facts(
         (
             ("name", value.name),
+            ("defined by", value.owner or value.origin or None),
             ("does", value.do),
             ("reads", f"{value.percent} %" if value.percent else None),
             ("shards", value.shards or None),

@@ -97,6 +97,9 @@ NEEDS: dict[str, Need] = {
     "ScheduleService/TriggerSchedule": _RUN,
     "ScheduleService/PauseSchedule": _RUN,
     "ScheduleService/ResumeSchedule": _RUN,
+    # Its retention expires backups, and without it none are made.
+    "ScheduleService/PutSchedule": _ADMIN,
+    "ScheduleService/DeleteSchedule": _ADMIN,
     "ClusterService/GetStatus": _READ,
     "ClusterService/GetProtection": _READ,
     "ClusterService/Adopt": _ADMIN,

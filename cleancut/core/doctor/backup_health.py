@@ -123,7 +123,8 @@ def _unwatched(health: BackupHealth) -> Iterator[Finding]:
         yield Finding(
             kind="no_schedule",
             severity="info",
-            what="no schedule makes backups: add [schedule.NAME] to the coordinators' settings",
+            what="no schedule makes backups: add [schedule.NAME] to the coordinators' settings, or"
+            " use `cleancut schedule set`",
         )
     if health.schedules and not health.retention:
         yield Finding(

@@ -104,10 +104,13 @@ def check_notify(name: str, rule: NotifyRule) -> None:
         raise Invalid(f"{where}: `on` is empty", "name an event, or leave it out for all")
 
 
-def check_notified(notify: Notify, schedules: Schedules) -> None:
-    """Every schedule of a target is configured. Raises: Invalid."""
-    for name, rule in notify.items():
-        for one in rule.schedules:
-            if one not in schedules:
-                likely = suggestion(one, schedules)
-                raise Invalid(f"[notify.{name}]: there is no [schedule.{one}]{likely}")
+def unknown_schedules(notify: Notify, schedules: Schedules) -> list[str]:
+    """What targets name and the file does not have, for people: a call may define it, or it is
+    misspelled."""
+    return [
+        f"[notify.{name}] waits for a schedule that is not in the file, {one!r}"
+        f"{suggestion(one, schedules)}"
+        for name, rule in sorted(notify.items())
+        for one in rule.schedules
+        if one not in schedules
+    ]

@@ -126,6 +126,14 @@ class Missed(Record, frozen=True):
     why: str
 
 
+class DefinedSchedule(Record, frozen=True):
+    """`schedule-rule/<name>`: a schedule that a call has defined. `owner`: the object that it is
+    of; "" for one that a person keeps."""
+
+    rule: ScheduleRule
+    owner: str = ""
+
+
 class ScheduleState(Record, frozen=True):
     """`schedule/<name>`: how far a schedule is.
 
@@ -406,3 +414,19 @@ def moved(
     if isinstance(verdict, Skip):
         changes |= {"skipped": format_time(verdict.due_s), "why": verdict.why}
     return msgspec.structs.replace(before, **changes)
+
+
+def defined(
+    state: ScheduleState | None, before: ScheduleRule | None, rule: ScheduleRule, now_s: float
+) -> ScheduleState | None:
+    """The state of a schedule that a call defines now; None: it stays as it is.
+
+    Times count from now on if the schedule is new, or its times are: none of the past is made up
+    for. What it has started is forgotten if it is new, or starts something else from now on.
+    Whether it is paused stays.
+    """
+    same_work = before is not None and before.do is rule.do
+    if same_work and before is not None and before.timing == rule.timing:
+        return None
+    fresh = moved(state if same_work else None, rule, Reset(now_s))
+    return msgspec.structs.replace(fresh, paused=state is not None and state.paused)

@@ -5,7 +5,7 @@ Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 
 import msgspec
 
@@ -47,7 +47,7 @@ def check_store_rule(name: str, rule: StoreRule) -> None:
         check_retention(rule.retention, f"[store.{name}.retention]")
 
 
-def check_targets(schedules: Schedules, stores: Mapping[str, StoreRule]) -> None:
+def check_targets(schedules: Schedules, stores: Collection[str]) -> None:
     """Every copy has a store that is configured. Raises: Invalid."""
     for name, schedule in schedules.items():
         if schedule.do is Do.COPY and schedule.to not in stores:

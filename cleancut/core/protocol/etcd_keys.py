@@ -149,6 +149,13 @@ class Keys:
     def schedule(self, name: str) -> str:
         return f"{self.schedules}{name}"
 
+    @property
+    def schedule_rules(self) -> str:
+        return f"{self.root}schedule-rule/"
+
+    def schedule_rule(self, name: str) -> str:
+        return f"{self.schedule_rules}{name}"
+
     def request(self, request_id: str) -> str:
         return f"{self.root}request/{request_id}"
 

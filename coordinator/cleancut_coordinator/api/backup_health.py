@@ -7,7 +7,7 @@ import asyncio
 from cleancut.core.doctor.facts import BackupHealth, ScheduleHealth
 from cleancut.core.maintenance.inventory import Inventory, partial_backups
 from cleancut.core.maintenance.retention import KEEP_EVERYTHING
-from cleancut.core.maintenance.schedule import Do, max_age_s
+from cleancut.core.maintenance.schedule import Do, ScheduleRule, max_age_s
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.timestamps import parse_time
 from cleancut.core.protocol.etcd_records import Failure
@@ -17,6 +17,7 @@ from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_operations
 from cleancut_coordinator.maintenance.protection import judge_now, read_live
 from cleancut_coordinator.maintenance.scheduler import read_state
+from cleancut_coordinator.schedules import read_policy, read_schedules
 
 _BOUND_S = 10.0
 
@@ -32,8 +33,8 @@ async def read_backup_health(context: CoordinatorContext) -> BackupHealth | None
     except (CleancutError, TimeoutError):
         return None
     schedules = [
-        await _schedule(context, name, stock)
-        for name, rule in sorted(context.schedules.items())
+        await _schedule(context, name, rule, stock)
+        for name, rule in (await read_schedules(context)).items()
         if rule.do is Do.BACKUP
     ]
     return BackupHealth(
@@ -43,17 +44,19 @@ async def read_backup_health(context: CoordinatorContext) -> BackupHealth | None
         schedules=tuple(schedules),
         verified="verify" in proven,
         drilled="drill" in proven,
-        retention=context.gc.retention != KEEP_EVERYTHING,
+        retention=await read_policy(context) != KEEP_EVERYTHING,
         partial=partial_backups(stock),
     )
 
 
-async def _schedule(context: CoordinatorContext, name: str, stock: Inventory) -> ScheduleHealth:
+async def _schedule(
+    context: CoordinatorContext, name: str, rule: ScheduleRule, stock: Inventory
+) -> ScheduleHealth:
     state = await read_state(context, name)
     newest = stock.schedules.get(name)
     return ScheduleHealth(
         name=name,
-        max_age_s=max_age_s(context.schedules[name]),
+        max_age_s=max_age_s(rule),
         last_good_s=newest.group.cut_at_s if newest else None,
         since_s=parse_time(state.since) if state and state.since else None,
         paused=state is not None and state.paused,

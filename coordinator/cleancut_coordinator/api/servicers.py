@@ -16,6 +16,7 @@ from cleancut.api.cluster import AgentSettings
 from cleancut.api.interface import Api
 from cleancut.api.rebalances import RebalanceOptions
 from cleancut.api.reshards import ReshardOptions
+from cleancut.api.schedules import Schedule
 from cleancut.api.undeletes import UndeleteOptions
 from cleancut.api.values import ApiValue
 from cleancut.api.wire import from_message, to_message
@@ -382,6 +383,18 @@ class ScheduleServicer:
         require_leader(self._api)
         resumed = await self._api.schedules.pause_schedule(request.name, paused=False)
         return _schedule(resumed, schedules.ResumeScheduleResponse)
+
+    async def PutSchedule(self, request: Any, _context: Any) -> Any:
+        require_leader(self._api)
+        put = await self._api.schedules.put_schedule(from_message(request.schedule, Schedule))
+        return _schedule(put, schedules.PutScheduleResponse)
+
+    async def DeleteSchedule(self, request: Any, _context: Any) -> Any:
+        require_leader(self._api)
+        await self._api.schedules.delete_schedule(
+            request.name, revision=request.revision, owner=request.owner
+        )
+        return schedules.DeleteScheduleResponse()
 
 
 class ClusterServicer:

@@ -34,6 +34,7 @@ from cleancut_coordinator.leader.cluster_id import check_store_owner
 from cleancut_coordinator.leader.high_water import check_not_behind
 from cleancut_coordinator.maintenance.expiry import delete_group, doubt_of_clock
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
+from cleancut_coordinator.schedules import read_schedules
 
 _FIRST_S = 120.0
 _AT_ONCE = 8
@@ -116,7 +117,7 @@ class CopyCollector:
             hint = "correct the clock that is wrong; until then nothing expires or is deleted"
             raise Refused(doubt, hint)
         share = context.gc.retention.max_expire_share
-        known = frozenset(context.schedules)
+        known = frozenset(await read_schedules(context))
         policy = Policy(there.rule.retention or KEEP_ALL, {}, known, share)
         facts = [group.facts for group in (await self._names[name].groups()).values()]
         _, held = await read_holds(there.store, context.paths, now_s)

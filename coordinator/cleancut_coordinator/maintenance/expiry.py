@@ -18,6 +18,7 @@ from cleancut.repository.garbage import ReferencedNames, read_holds
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_all, read_operations, read_sessions
 from cleancut_coordinator.leader.state import LeaderState, format_now
+from cleancut_coordinator.schedules import read_policy
 
 
 async def publish_missing(context: CoordinatorContext, state: LeaderState) -> None:
@@ -53,7 +54,7 @@ async def plan_expiry(context: CoordinatorContext, names: ReferencedNames) -> Re
     _, held = await read_holds(context.store, context.paths, now_s)
     needed = {Epoch(epoch): "held" for epoch in held}
     needed |= {epoch: f"{user.kind} {user.id} needs it" for epoch, user in busy.items()}
-    return plan_retention(facts, context.gc.retention, now_s, needed)
+    return plan_retention(facts, await read_policy(context), now_s, needed)
 
 
 async def doubt_of_clock(context: CoordinatorContext) -> str:

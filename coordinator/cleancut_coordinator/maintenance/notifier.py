@@ -37,6 +37,7 @@ from cleancut_coordinator.etcd_state import decode_or_skip, read_record
 from cleancut_coordinator.leader.state import LeaderState
 from cleancut_coordinator.maintenance.scheduler import read_state
 from cleancut_coordinator.metrics.notify_metrics import DROPPED, FAILED, SENT, NotifyMetrics
+from cleancut_coordinator.schedules import read_schedules
 
 EVERY_S = 5.0
 DAMAGE_S = 300.0
@@ -181,7 +182,7 @@ class Notifier:
             if (record := decode_or_skip(context, Operation, item)) is not None
         ]
         schedules: dict[str, SeenSchedule] = {}
-        for name, rule in context.schedules.items():
+        for name, rule in (await read_schedules(context)).items():
             state = await read_state(context, name)
             if state is not None:
                 schedules[name] = SeenSchedule(rule.do, state)

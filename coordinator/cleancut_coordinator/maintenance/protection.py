@@ -24,6 +24,7 @@ from cleancut.repository.history import restore_test_of
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_operations
+from cleancut_coordinator.schedules import read_schedules
 
 _ASK_S = 2.0
 _BOUND_S = 10.0
@@ -67,7 +68,7 @@ async def judge_now(context: CoordinatorContext, live: LiveNames | None) -> Prot
     tests = [one for one in (context.catalog.last_drill(), await _last_restore(context)) if one]
     return judge_protection(
         context.catalog.protecting(),
-        promises_of(context.schedules),
+        promises_of(await read_schedules(context)),
         live.collections if live else None,
         context.clock.wall_s(),
         aliases=live.aliases if live else None,

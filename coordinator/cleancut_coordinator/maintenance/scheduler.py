@@ -7,7 +7,7 @@ are written in one transaction, so that the next leader starts nothing twice and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
@@ -15,6 +15,7 @@ from cleancut.core.format.story import StoryKind
 from cleancut.core.maintenance.due_times import with_missed
 from cleancut.core.maintenance.schedule import (
     CronTimes,
+    DefinedSchedule,
     Do,
     Postpone,
     Reset,
@@ -25,9 +26,11 @@ from cleancut.core.maintenance.schedule import (
     Wait,
     covers,
     decide,
+    defined,
     moved,
     request_of,
 )
+from cleancut.core.maintenance.stores import check_targets
 from cleancut.core.maintenance.stories import GOOD
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import CleancutError, Fenced, LeaseLost, NotFound, Refused
@@ -35,7 +38,7 @@ from cleancut.core.primitives.ids import FencingToken
 from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.states import FINAL_STATES, OperationKind
-from cleancut.ports.coordination import Put
+from cleancut.ports.coordination import Delete, Modified, Op, Put
 from cleancut.repository.catalog import LATEST
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.context import CoordinatorContext
@@ -45,6 +48,14 @@ from cleancut_coordinator.leader.state import LeaderState, format_now
 from cleancut_coordinator.maintenance.protection import read_live
 from cleancut_coordinator.maintenance.scheduled_checks import run_check
 from cleancut_coordinator.maintenance.story_keeper import record_work
+from cleancut_coordinator.schedules import (
+    check_change,
+    check_not_in_file,
+    check_room,
+    read_defined,
+    read_known,
+    read_schedules,
+)
 
 _UNDER_WAY = "under way"
 _LOOK_S = 10.0
@@ -70,7 +81,7 @@ class Scheduler:
         """Starts what is due, for ever; a failure is logged and tried again."""
         async with asyncio.TaskGroup() as group:
             try:
-                while self._context.schedules:
+                while True:
                     await self._context.clock.sleep(await self._look_at_all(group))
             except (Fenced, LeaseLost):
                 pass  # the term ends by itself
@@ -78,57 +89,65 @@ class Scheduler:
                 task.cancel()
 
     async def _look_at_all(self, group: asyncio.TaskGroup) -> float:
-        """One that fails keeps no other from its turn."""
+        """Deals with all that is due by now; gives the seconds until there may be more. One that
+        fails keeps no other from its turn."""
         wait_s = _LOOK_S
-        for name in self._context.schedules:
+        async with self._turn:
             try:
-                wait_s = min(wait_s, await self._look(name, group))
-            except (Fenced, LeaseLost):
-                raise
+                schedules = await read_schedules(self._context)
             except CleancutError as error:
-                self._log.warning("not looked at", schedule=name, cause=error.message)
+                self._log.warning("schedules not read", cause=error.message)
+                return _LOOK_S
+            for name, schedule in schedules.items():
+                try:
+                    wait_s = min(wait_s, await self._look(name, schedule, group))
+                except (Fenced, LeaseLost):
+                    raise
+                except CleancutError as error:
+                    self._log.warning("not looked at", schedule=name, cause=error.message)
         return wait_s
 
-    async def _look(self, name: str, group: asyncio.TaskGroup) -> float:
-        """Deals with all that is due by now; gives the seconds until there may be more."""
-        context, schedule = self._context, self._context.schedules[name]
+    async def _look(self, name: str, schedule: ScheduleRule, group: asyncio.TaskGroup) -> float:
+        context = self._context
         clockwork = CronTimes(context.keys.cluster, name, schedule)
-        async with self._turn:
-            while True:
-                state = await read_state(context, name)
-                busy = name in self._proving or await self._is_open(state)
-                now_s = context.clock.wall_s()
-                verdict = decide(schedule, clockwork, state, now_s=now_s, busy=busy)
-                if isinstance(verdict, Wait):
-                    return max(0.0, verdict.until_s - now_s)
-                if isinstance(verdict, Postpone):
-                    return _LOOK_S
-                after = moved(state, schedule, verdict)
-                after = with_missed(state, after, clockwork, verdict)
-                if isinstance(verdict, Start) and schedule.do is Do.BACKUP:
-                    seen = state.seen if state else ""  # a clock set back brings times again
-                    request_id = f"schedule/{name}/{after.due}/{seen}"
-                    operation = await self._start(name, after, request_id)
-                    self._log.info("due", schedule=name, time=after.due, operation=operation.id)
-                elif isinstance(verdict, Start):
-                    await self._write(name, replace(after, outcome=_UNDER_WAY))
-                    self._proving[name] = group.create_task(self._prove(name, schedule))
-                else:
-                    await self._write(name, after)
-                if isinstance(verdict, Skip):
-                    due = format_time(verdict.due_s)
-                    self._log.warning("skipped", schedule=name, time=due, cause=verdict.why)
+        while True:
+            state = await read_state(context, name)
+            busy = name in self._proving or await self._is_open(state)
+            now_s = context.clock.wall_s()
+            verdict = decide(schedule, clockwork, state, now_s=now_s, busy=busy)
+            if isinstance(verdict, Wait):
+                return max(0.0, verdict.until_s - now_s)
+            if isinstance(verdict, Postpone):
+                return _LOOK_S
+            after = moved(state, schedule, verdict)
+            after = with_missed(state, after, clockwork, verdict)
+            if isinstance(verdict, Start) and schedule.do is Do.BACKUP:
+                seen = state.seen if state else ""  # a clock set back brings times again
+                request_id = f"schedule/{name}/{after.due}/{seen}"
+                operation = await self._start(name, schedule, after, request_id)
+                self._log.info("due", schedule=name, time=after.due, operation=operation.id)
+            elif isinstance(verdict, Start):
+                await self._write(name, replace(after, outcome=_UNDER_WAY))
+                task = group.create_task(self._prove(name, schedule, after.due))
+                self._proving[name] = task
+            else:
+                await self._write(name, after)
+            if isinstance(verdict, Skip):
+                due = format_time(verdict.due_s)
+                self._log.warning("skipped", schedule=name, time=due, cause=verdict.why)
 
-    async def _prove(self, name: str, schedule: ScheduleRule) -> None:
-        """One verification or drill, once: who leads next does not begin it again."""
+    async def _prove(self, name: str, schedule: ScheduleRule, due: str) -> None:
+        """One verification or drill, once: who leads next does not begin it again. Its outcome is
+        not that of a schedule which was defined again meanwhile."""
         began_s = self._context.clock.wall_s()
         try:
             outcome, recorded = await run_check(self._context, name, schedule)
             told = self._log.info if outcome == GOOD else self._log.error
             told("proved", schedule=name, do=schedule.do, outcome=outcome)
             async with self._turn:
-                state = await self._state(name, schedule)
-                await self._write(name, replace(state, outcome=outcome))
+                state = await read_state(self._context, name)
+                if state is not None and (state.due, state.outcome) == (due, _UNDER_WAY):
+                    await self._write(name, replace(state, outcome=outcome))
             if not recorded:
                 kind, facts = StoryKind(schedule.do.value), {"schedule": name, "outcome": outcome}
                 await record_work(self._context, kind, began_s, ok=outcome == GOOD, facts=facts)
@@ -142,7 +161,7 @@ class Scheduler:
     async def trigger(self, name: str, request_id: str) -> Operation:
         """Starts one now, whatever the time, paused or not. Raises: NotFound; Refused, while the
         one before is under way; as `requests.record`."""
-        schedule = self._known(name)
+        schedule = await self._known(name)
         if schedule.do is not Do.BACKUP:
             what = f"--new --to {schedule.to}'s URL" if schedule.do is Do.COPY else LATEST
             raise Refused(
@@ -157,14 +176,14 @@ class Scheduler:
                     f"backup {state.operation} of schedule {name} is still under way",
                     f"wait for its end: `cleancut backup watch {state.operation}`",
                 )
-            return await self._start(name, replace(state, due=""), request_id)
+            return await self._start(name, schedule, replace(state, due=""), request_id)
 
     async def back_up(self, collection: str) -> str:
         """Starts the backup of a schedule that covers the collection, for the archive; what was
         started, or that no schedule covers it. Raises: as `trigger`."""
         live = await read_live(self._context)
         aliases = live.aliases if live else {}
-        for name, schedule in sorted(self._context.schedules.items()):
+        for name, schedule in (await read_schedules(self._context)).items():
             if schedule.do is Do.BACKUP and covers(schedule, collection, aliases):
                 request_id = f"archive/{name}/{self._context.token_hex(8)}"
                 operation = await self.trigger(name, request_id)
@@ -173,17 +192,68 @@ class Scheduler:
 
     async def pause(self, name: str, *, paused: bool) -> None:
         """Holds its times back, or lets them count from now on. Repeatable. Raises: NotFound."""
-        schedule = self._known(name)
+        schedule = await self._known(name)
         async with self._turn:
             state = await self._state(name, schedule)
             if state.paused and not paused:
                 state = replace(state, seen=format_now(self._context.clock))
             await self._write(name, replace(state, paused=paused))
 
-    def _known(self, name: str) -> ScheduleRule:
-        schedule = self._context.schedules.get(name)
+    async def define(self, name: str, wanted: DefinedSchedule, revision: int) -> None:
+        """Creates the schedule (`revision` 0), or replaces the one that was defined at `revision`.
+
+        Order: repeatable; one that is as `wanted` stays as it is. Raises: Refused (it is in the
+            file, another owner's, or was changed meanwhile; there are too many); Fenced.
+        """
+        context, key = self._context, self._context.keys.schedule_rule(name)
+        check_not_in_file(context, name)
+        check_targets({name: wanted.rule}, context.stores)
+        async with self._turn:
+            known, found = await read_known(context), await context.etcd.get(key)
+            before = known.get(name)
+            if before is not None and wanted == DefinedSchedule(
+                rule=before.rule, owner=before.owner
+            ):
+                return
+            check_change(name, before, wanted.owner, revision)
+            check_room(known, name, wanted)
+            now_s = context.clock.wall_s()
+            old = before.rule if before else None
+            state = defined(await read_state(context, name), old, wanted.rule, now_s)
+            puts = [Put(key, encode(wanted))]
+            if state is not None:
+                puts.append(Put(context.keys.schedule(name), encode(state)))
+            await self._change(puts, Modified(key, found.mod_revision if found else 0))
+
+    async def forget(self, name: str, owner: str, revision: int) -> None:
+        """Deletes the schedule that was defined at `revision`; backups that it has started stay.
+
+        Order: repeatable, with a `revision`. Raises: NotFound; Refused (it is in the file, another
+            owner's, or was changed meanwhile); Fenced.
+        """
+        context, key = self._context, self._context.keys.schedule_rule(name)
+        async with self._turn:
+            found = await context.etcd.get(key)
+            if found is None:
+                check_not_in_file(context, name)
+                if not revision:
+                    raise _not_found(name)
+                return
+            before = read_defined(context, name, found)
+            if before is not None:
+                check_change(name, before, owner or before.owner, revision)
+            in_file = name in context.file_schedules
+            state = [] if in_file else [Delete(context.keys.schedule(name))]
+            await self._change([Delete(key), *state], Modified(key, found.mod_revision))
+
+    async def _change(self, ops: Sequence[Op], unchanged: Modified) -> None:
+        if not (await LeaderState(self._context, self._token).txn(ops, unchanged)).applied:
+            raise Fenced("another coordinator leads now", "repeat the request")
+
+    async def _known(self, name: str) -> ScheduleRule:
+        schedule = (await read_schedules(self._context)).get(name)
         if schedule is None:
-            raise NotFound(f"there is no schedule {name!r}", "see `cleancut schedule list`")
+            raise _not_found(name)
         return schedule
 
     async def _state(self, name: str, schedule: ScheduleRule) -> ScheduleState:
@@ -191,8 +261,10 @@ class Scheduler:
         state = await read_state(self._context, name)
         return state or moved(None, schedule, Reset(now_s))
 
-    async def _start(self, name: str, after: ScheduleState, request_id: str) -> Operation:
-        key, request = self._context.keys.schedule(name), request_of(name, self._known(name))
+    async def _start(
+        self, name: str, schedule: ScheduleRule, after: ScheduleState, request_id: str
+    ) -> Operation:
+        key, request = self._context.keys.schedule(name), request_of(name, schedule)
         operation = await requests.record(
             self._context,
             self._token,
@@ -218,12 +290,18 @@ async def read_state(context: CoordinatorContext, name: str) -> ScheduleState | 
     return await read_record(context, context.keys.schedule(name), ScheduleState)
 
 
-def next_start_s(context: CoordinatorContext, name: str, state: ScheduleState) -> float | None:
+def _not_found(name: str) -> NotFound:
+    return NotFound(f"there is no schedule {name!r}", "see `cleancut schedule list`")
+
+
+def next_start_s(
+    context: CoordinatorContext, name: str, schedule: ScheduleRule, state: ScheduleState
+) -> float | None:
     """When the next one starts, if nothing keeps it; None if it is paused, or there is no next."""
     if state.paused:
         return None
-    configured, now_s = context.schedules[name], context.clock.wall_s()
-    clockwork = CronTimes(context.keys.cluster, name, configured)
-    seen_s = parse_time(state.seen) if state.timing == configured.timing else now_s
+    now_s = context.clock.wall_s()
+    clockwork = CronTimes(context.keys.cluster, name, schedule)
+    seen_s = parse_time(state.seen) if state.timing == schedule.timing else now_s
     next_s = clockwork.next_start(now_s, seen_s)
     return next_s if next_s < float("inf") else None

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 
 from cleancut.core.archive.status import ArchiveSeen, archive_seen
 from cleancut.core.maintenance.garbage import LastGc
-from cleancut.core.maintenance.schedule import ScheduleState
+from cleancut.core.maintenance.schedule import ScheduleRule, ScheduleState
 from cleancut.core.primitives.errors import Corrupt
 from cleancut.core.primitives.ids import AgentName
 from cleancut.core.primitives.timestamps import parse_time
@@ -39,6 +39,7 @@ from cleancut_coordinator.metrics.cluster_snapshot import (
     ScheduleSeen,
     Waiting,
 )
+from cleancut_coordinator.schedules import read_schedules
 
 
 async def read_cluster(context: CoordinatorContext) -> ClusterSeen:
@@ -47,7 +48,8 @@ async def read_cluster(context: CoordinatorContext) -> ClusterSeen:
     sessions = (await read_sessions(context)).values()
     fences = await read_all(context, keys.fences, Fence)
     operations = await read_operations(context)
-    schedules = [await _schedule(context, name) for name in sorted(context.schedules)]
+    rules = await read_schedules(context)
+    schedules = [await _schedule(context, name, rule) for name, rule in rules.items()]
     ctl = await read_ctl(context)
     last = await read_record(context, keys.last_gc, LastGc)
     peers = {peer for one in sessions for peer in one.peers}
@@ -82,13 +84,12 @@ async def _archive(
     )
 
 
-async def _schedule(context: CoordinatorContext, name: str) -> ScheduleSeen:
-    configured, state = context.schedules[name], await read_state(context, name)
-    known = state or ScheduleState(timing="", seen="")
-    next_s = next_start_s(context, name, known)
+async def _schedule(context: CoordinatorContext, name: str, rule: ScheduleRule) -> ScheduleSeen:
+    known = await read_state(context, name) or ScheduleState(timing="", seen="")
+    next_s = next_start_s(context, name, rule, known)
     return ScheduleSeen(
         name,
-        configured.do,
+        rule.do,
         known.paused,
         _seconds(known.since) or None,
         next_s,

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 
 from cleancut.core.doctor.protection import unknown_protection
-from cleancut.core.maintenance.schedule import max_age_s, worst_gap_s
+from cleancut.core.maintenance.schedule import Schedules, max_age_s, worst_gap_s
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.context import CoordinatorContext
@@ -15,6 +15,7 @@ from cleancut_coordinator.maintenance.protection import judge_now, read_live
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 from cleancut_coordinator.monitoring.cluster_reader import read_cluster
 from cleancut_coordinator.monitoring.copy_reader import CopyReader
+from cleancut_coordinator.schedules import read_schedules
 
 CLUSTER_S = 5.0
 CATALOG_S = 30.0
@@ -35,21 +36,17 @@ class MetricsCollector:
 
     async def run(self) -> None:
         """Never returns."""
-        context = self._context
-        rules = {(name, one.do.value): one for name, one in context.schedules.items()}
-        gaps = {key: worst_gap_s(one) for key, one in rules.items()}
-        self._metrics.set_intervals(gaps, context.gc.every_s)
-        self._metrics.set_max_ages({key: max_age_s(one) for key, one in rules.items()})
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch_cluster())
             group.create_task(self._watch_catalog())
-            group.create_task(CopyReader(context, self._metrics, self._log).run())
+            group.create_task(CopyReader(self._context, self._metrics, self._log).run())
 
     async def _watch_cluster(self) -> None:
         known = True
         while True:
             try:
                 seen = await read_cluster(self._context)
+                schedules = await read_schedules(self._context)
                 outboxes = await read_outboxes(self._context)
             except CleancutError as error:
                 told = self._log.warning if known else self._log.debug
@@ -60,11 +57,19 @@ class MetricsCollector:
             else:
                 known = True
                 self._metrics.show_cluster(seen)
+                self._show_rules(schedules)
                 self._metrics.notified.show(outboxes)
                 if seen.attempt != self._attempt:
                     self._attempt = seen.attempt
                     self._stale.set()
             await self._context.clock.sleep(CLUSTER_S)
+
+    def _show_rules(self, schedules: Schedules) -> None:
+        """The limits of all schedules, as they are defined now."""
+        rules = {(name, one.do.value): one for name, one in schedules.items()}
+        gaps = {key: worst_gap_s(one) for key, one in rules.items()}
+        self._metrics.set_intervals(gaps, self._context.gc.every_s)
+        self._metrics.set_max_ages({key: max_age_s(one) for key, one in rules.items()})
 
     async def _watch_catalog(self) -> None:
         """Soon after each attempt, and now and then."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cleancut.core.maintenance.inventory import Inventory
-from cleancut.core.maintenance.schedule import Do
+from cleancut.core.maintenance.schedule import Do, Schedules
 from cleancut.core.maintenance.stores import expected_age_s
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.timestamps import parse_time
@@ -13,6 +13,7 @@ from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.maintenance.scheduler import read_state
 from cleancut_coordinator.metrics.copy_metrics import CopySeen
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
+from cleancut_coordinator.schedules import read_schedules
 
 COPIES_S = 60.0
 
@@ -37,12 +38,17 @@ class CopyReader:
 
     async def read(self) -> None:
         """Shows each copy; the last values stay of one that cannot be read."""
+        try:
+            schedules = await read_schedules(self._context)
+        except CleancutError as error:
+            self._log.warning("copies unread", cause=error.message)
+            return
         for name in self._context.stores:
-            expected_s = expected_age_s(self._context.schedules, name)
+            expected_s = expected_age_s(schedules, name)
             before = self._seen.get(name, CopySeen())._replace(expected_s=expected_s)
             self._seen[name] = before
             try:
-                self._seen[name] = before._replace(since_s=await self._since_s(name))
+                self._seen[name] = before._replace(since_s=await self._since_s(name, schedules))
                 stock, _ = await self._stocks[name].read()
             except CleancutError as error:
                 self._log.warning("copy unread", store=name, cause=error.message)
@@ -55,9 +61,9 @@ class CopyReader:
             )
         self._metrics.show_copies(self._seen)
 
-    async def _since_s(self, store: str) -> float | None:
+    async def _since_s(self, store: str, schedules: Schedules) -> float | None:
         found = []
-        for name, schedule in self._context.schedules.items():
+        for name, schedule in schedules.items():
             if schedule.do is Do.COPY and schedule.to == store:
                 state = await read_state(self._context, name)
                 found += [parse_time(state.since)] if state and state.since else []

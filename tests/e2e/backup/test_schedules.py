@@ -114,7 +114,8 @@ def wait_drilled(world: World) -> None:
 
 def test_schedules_outlive_leaders_and_are_held_and_let_go_by_hand(world: World) -> None:
     """One backup and one drill for all that was missed; a pause that the next leader keeps to; one
-    by hand; and retention that judges a schedule's backups by its own rules."""
+    by hand; and retention that judges a schedule's backups by its own rules. A schedule that a call
+    has defined is the next leader's too, and its backup stays when it is deleted."""
     (by_hand,) = (one["id"] for one in backups(world, ""))
     wait_committed(world, 1)
     wait_drilled(world)
@@ -124,6 +125,9 @@ def test_schedules_outlive_leaders_and_are_held_and_let_go_by_hand(world: World)
     assert len({one["created_at"][:16] for one in made}) == len(made) <= 3
     assert made[0]["collections"] == [COLLECTION]
 
+    words = ("--cron", "@yearly", "--collection", COLLECTION, "--keep-last", "1")
+    own = world.ok("schedule", "schedule", "set", "own", *words)
+    refused(world.cleancut("schedule", "set", "yearly", "--cron", "@daily"), 4, "settings file")
     leader = world.run(world.setup.leader())
     world.run(leader.child.kill())
     world.run(world.setup.wait_leader(other_than=leader.name))
@@ -136,6 +140,10 @@ def test_schedules_outlive_leaders_and_are_held_and_let_go_by_hand(world: World)
     assert offline["schedule"] == "yearly"
     assert schedules(world)["yearly"]["last_id"] == yearly["id"]
     refused(world.cleancut("schedule", "trigger", "hourly"), 3, "hourly")
+    assert (shown["own"]["origin"], shown["own"]["revision"]) == ("api", own["revision"])
+    kept = world.ok("backup", "schedule", "trigger", "own")
+    world.ok("schedule", "schedule", "delete", "own", "--yes")
+    assert "own" not in schedules(world)
 
     last = world.ok("backup", "schedule", "trigger", "minutely")
     assert {one["id"] for one in backups(world, "minutely")} == {
@@ -144,4 +152,4 @@ def test_schedules_outlive_leaders_and_are_held_and_let_go_by_hand(world: World)
     }
     done = world.ok("gc", "backup", "gc", "--yes")
     assert {one["epoch"] for one in done["expired"]} == {one["epoch"] for one in made}
-    assert set(world.groups()) == {by_hand, yearly["id"], last["id"]}
+    assert set(world.groups()) == {by_hand, yearly["id"], kept["id"], last["id"]}

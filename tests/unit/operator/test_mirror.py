@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import structs
 
+from cleancut.api.restores import ShardNumber
 from cleancut.client.client import Client
 from cleancut.core.protocol.states import State
 from cleancut.rpc.server import Listen
@@ -19,7 +20,8 @@ from cleancut.testing.memory_api import MemoryApi
 from cleancut_coordinator.api.servicers import serve_api
 from cleancut_operator.decisions import Told
 from cleancut_operator.mirror import Mirror
-from cleancut_operator.resources import FINALIZER, Kind, Seen
+from cleancut_operator.requests import restore_options
+from cleancut_operator.resources import FINALIZER, SCHEDULE_FINALIZER, Kind, Seen
 from tests.support.api_callers import run
 from tests.support.memory_kube import MemoryKube, new_object
 
@@ -191,13 +193,13 @@ def test_a_schedule_is_paused_and_resumed_as_its_object_says_and_left_alone_othe
         async with scene(Kind.SCHEDULE, {"schedule": "nightly", "suspend": True}) as one:
             one.look()
             await one.kube.wait(lambda seen: seen.status.get("paused") is True)
-            assert one.api.paused
+            assert one.api.schedules.all["nightly"].paused
             await one.kube.edit(suspend=False)
             one.look()
             await one.kube.wait(lambda seen: seen.status.get("paused") is False)
-            assert not one.api.paused
+            assert not one.api.schedules.all["nightly"].paused
             api = one.api
-        api.paused = True
+        await api.schedules.pause_schedule("nightly", paused=True)
         async with scene(Kind.SCHEDULE, {"schedule": "nightly"}, api) as two:
             two.look()
             await two.kube.wait(lambda seen: seen.status.get("paused") is True)
@@ -208,3 +210,68 @@ def test_a_schedule_is_paused_and_resumed_as_its_object_says_and_left_alone_othe
             assert (ready["status"], ready["reason"]) == ("False", "NotFound")
 
     run(body())
+
+
+def test_a_schedule_is_defined_changed_and_deleted_as_its_object_says() -> None:
+    """What other hands change or delete is put back; one of the file stays."""
+
+    async def body() -> None:
+        spec = {"schedule": "weekly", "cron": "0 3 * * SUN", "retention": {"keepLast": 8}}
+        async with scene(Kind.SCHEDULE, {**spec, "maxAge": "10d", "labels": {"by": "git"}}) as one:
+            kept = one.api.schedules.all
+            one.look()
+            seen = await one.kube.wait(lambda seen: "revision" in seen.status)
+            made = kept["weekly"]
+            assert (made.cron, made.max_age_s, made.labels) == (
+                "0 3 * * SUN",
+                864000.0,
+                {"by": "git"},
+            )
+            assert made.retention is not None
+            assert (made.retention.keep_last, made.owner) == (8, "CleancutSchedule qdrant/one")
+            assert seen.finalizers == (SCHEDULE_FINALIZER,)
+            await one.kube.edit(cron="0 4 * * SUN", suspend=True)
+            one.look()
+            await one.kube.wait(lambda seen: seen.status.get("cron") == "0 4 * * SUN")
+            await one.kube.wait(lambda seen: seen.status.get("paused") is True)
+            assert kept["weekly"].paused
+            del kept["weekly"]
+            await one.kube.edit(suspend=False)
+            one.look()
+            await one.kube.wait(lambda _: "weekly" in kept)
+            await one.kube.delete()
+            one.look()
+            await one.kube.wait(lambda seen: seen.finalizers == ())
+            assert list(kept) == ["nightly"]
+        async with scene(Kind.SCHEDULE, {"schedule": "nightly", "cron": "@daily"}) as two:
+            two.look()
+            seen = await two.kube.wait(lambda seen: "conditions" in seen.status)
+            (ready,) = seen.status["conditions"]
+            assert (ready["status"], ready["reason"]) == ("False", "DefinedInFile")
+            assert two.api.schedules.all["nightly"].cron == "30 2 * * *"
+            await two.kube.delete()
+            two.look()
+            await two.kube.wait(lambda seen: seen.finalizers == ())
+            assert "nightly" in two.api.schedules.all
+
+    run(body())
+
+
+def test_what_a_restore_s_object_asks_for_reaches_the_coordinators() -> None:
+    spec = {
+        "overwrite": True,
+        "confirmOverwrite": "docs",
+        "collections": ["docs"],
+        "shards": [{"shards": 4}, {"of": "docs", "shards": 6}],
+        "acceptCount": True,
+        "without": "2:284",
+        "at": "2026-11-30T10:00:00Z",
+        "force": True,
+    }
+    asked = restore_options(spec)
+    assert (asked.overwrite, asked.confirm, asked.accept_count) == (True, "docs", True)
+    assert asked.shards == (ShardNumber(shards=4), ShardNumber(shards=6, of="docs"))
+    assert asked.target is not None
+    assert (asked.target.without, asked.target.force, asked.target.exact) == ("2:284", True, False)
+    repair = restore_options({"onlyShards": [1, 2], "peerId": 7})
+    assert (repair.only_shards, repair.peer_id, repair.target) == ((1, 2), 7, None)

@@ -247,7 +247,7 @@ def test_the_age_of_a_copy_is_measured_by_both_intervals(shelf: Shelf) -> None:
     assert expected_age_s(schedules, "other") is None
     shelf.copy(NEW)
     site, metrics = Site(shelf), CoordinatorMetrics("prod")
-    context = dataclasses.replace(site.context, schedules=schedules)
+    context = dataclasses.replace(site.context, file_schedules=schedules)
     asyncio.run(CopyReader(context, metrics, LOG).read())
     text = metrics.render()[0].decode()
     assert 'cleancut_copy_backups{cluster="prod",state="good",store="second"} 3.0' in text

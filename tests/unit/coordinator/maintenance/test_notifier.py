@@ -73,7 +73,7 @@ class Cluster:
             store=MemoryStore(),
             peers=(),
             clock=self.clock,
-            schedules={"second": ScheduleRule(cron="@daily", do=Do.COPY, to="second")},
+            file_schedules={"second": ScheduleRule(cron="@daily", do=Do.COPY, to="second")},
             notify={"ops": NotifyRule(**fields)},  # type: ignore[arg-type]
         )
         self.metrics = CoordinatorMetrics("prod", ("ops",))
