@@ -28,7 +28,7 @@ from cleancut_operator.conditions import (
     conditions,
     holds,
 )
-from cleancut_operator.resources import FINALIZER, Fields, Kind, Seen
+from cleancut_operator.resources import Fields, Kind, Seen
 from cleancut_operator.statuses import (
     DELETED,
     differs,
@@ -87,9 +87,9 @@ class Step:
 
 def next_call(seen: Seen, now_s: float) -> Call:
     """What comes next for the object."""
+    held, name = seen.finalizer in seen.finalizers, seen.status.get("id")
     if seen.kind is Kind.SCHEDULE:
-        return Call.NONE if seen.is_leaving else Call.LOOK
-    held, name = FINALIZER in seen.finalizers, seen.status.get("id")
+        return _next_of_schedule(seen, held=held)
     if seen.is_leaving:
         if not held:
             return Call.NONE
@@ -106,6 +106,16 @@ def next_call(seen: Seen, now_s: float) -> Call:
     if "requestedAt" not in seen.status:
         return Call.CLAIM
     return Call.START if _is_repeatable(seen, now_s) else Call.GIVE_UP
+
+
+def _next_of_schedule(seen: Seen, *, held: bool) -> Call:
+    if seen.is_leaving:
+        if not held:
+            return Call.NONE
+        return Call.DELETE if seen.deletes else Call.LET_GO
+    if held != seen.deletes:
+        return Call.HOLD if seen.deletes else Call.LET_GO
+    return Call.LOOK
 
 
 def _ending(seen: Seen) -> Call:
@@ -144,8 +154,8 @@ def claimed(seen: Seen, now_s: float) -> Step:
 
 def held(seen: Seen, *, hold: bool) -> Step:
     """The finalizer is put on, or taken off; those of others stay."""
-    others = tuple(one for one in seen.finalizers if one != FINALIZER)
-    return Step(finalizers=(*others, FINALIZER) if hold else others, wait_s=0.0)
+    others = tuple(one for one in seen.finalizers if one != seen.finalizer)
+    return Step(finalizers=(*others, seen.finalizer) if hold else others, wait_s=0.0)
 
 
 def given_up(seen: Seen, now_s: float) -> Step:
@@ -170,10 +180,35 @@ def answered(seen: Seen, operation: Backup | Restore, now_s: float) -> Step:
 
 
 def scheduled(seen: Seen, schedule: Schedule, now_s: float) -> Step:
-    """After a look at the schedule, which is paused now if its object says so."""
+    """After a look at the schedule, which is now as its object says, unless it is another's."""
     verdict = READY, "PAUSED" if schedule.paused else "WAITING", ""
+    if is_of_another(seen, schedule):
+        verdict = "", *_reason_of_another(schedule)
     fields = schedule_status(schedule)
     return _changed(seen, fields, verdict, now_s=now_s, wait_s=SCHEDULE_S)
+
+
+def is_of_another(seen: Seen, schedule: Schedule) -> bool:
+    """Whether an object that defines the schedule has to leave it alone."""
+    return seen.defines and (schedule.origin == "file" or schedule.owner != seen.owner)
+
+
+def _reason_of_another(schedule: Schedule) -> tuple[str, str]:
+    if schedule.origin == "file":
+        return "DEFINED_IN_FILE", (
+            "the settings file of the coordinators has a schedule of this name, which counts"
+        )
+    keeper = schedule.owner or "a call: `cleancut schedule delete` makes room"
+    return "DEFINED_ELSEWHERE", f"the schedule of this name is defined by {keeper}"
+
+
+def must_define(seen: Seen, schedule: Schedule | None) -> bool:
+    """Whether the coordinators have to learn what the object defines: it is new or has changed, or
+    what they have is not what they were given last."""
+    if not seen.defines or (schedule is not None and is_of_another(seen, schedule)):
+        return False
+    told = seen.status.get("revision"), seen.status.get("observedGeneration")
+    return schedule is None or told != (schedule.revision, seen.generation)
 
 
 def deleted(seen: Seen, now_s: float) -> Step:
@@ -187,7 +222,8 @@ def failed(seen: Seen, call: Call, error: CleancutError, *, now_s: float, wait_s
     """After a call that failed. `wait_s`: before it is repeated, if that may help."""
     if seen.kind is Kind.SCHEDULE:
         verdict = "", error.reason, str(error)
-        return _changed(seen, {}, verdict, now_s=now_s, wait_s=max(wait_s, SCHEDULE_S))
+        told = {"revision": None}  # so that it is given again
+        return _changed(seen, told, verdict, now_s=now_s, wait_s=max(wait_s, SCHEDULE_S))
     if isinstance(error, NotFound) and seen.status.get("id"):
         if holds(seen, COMPLETE) or seen.status.get("phase") in IN_CATALOG:
             return deleted(seen, now_s)

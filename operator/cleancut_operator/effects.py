@@ -9,8 +9,13 @@ from cleancut.api.restores import Restore
 from cleancut.api.schedules import Schedule
 from cleancut.client.client import Client
 from cleancut.core.primitives.errors import NotFound, Refused
-from cleancut_operator.decisions import Call
-from cleancut_operator.requests import backup_request, restore_options
+from cleancut_operator.decisions import Call, is_of_another, must_define
+from cleancut_operator.requests import (
+    backup_request,
+    defined_schedule,
+    restore_options,
+    schedule_name,
+)
 from cleancut_operator.resources import Kind, Seen
 
 
@@ -43,19 +48,34 @@ async def ask(client: Client, seen: Seen, call: Call) -> Backup | Restore | None
 
 
 async def look_at_schedule(client: Client, seen: Seen) -> Schedule:
-    """The schedule as it is, once it is paused or resumed as the object says, if it says so.
+    """The schedule as it is, once it is defined, and paused or resumed, as the object says. One
+    that the object may not define is left alone.
 
-    Order: repeatable. Raises: NotFound, if none is configured under that name; as the client does.
+    Order: repeatable. Raises: NotFound, if there is none of that name and the object defines none;
+        as the client does.
     """
-    name = str(seen.spec.get("schedule") or seen.name)
-    listed = await client.list_schedules()
-    found = next((one for one in listed.schedules if one.name == name), None)
+    name, found = schedule_name(seen), await _find_schedule(client, seen)
+    if must_define(seen, found):
+        wanted = defined_schedule(seen, found.revision if found else 0)
+        found = await client.put_schedule(wanted)
     if found is None:
-        raise NotFound(
-            f"there is no schedule {name!r} in the settings of the coordinators",
-            "add `[schedule.NAME]`, in the chart `settings.schedule`",
-        )
+        raise NotFound(f"there is no schedule {name!r}", "give `cron` to define it here")
     suspend = seen.spec.get("suspend")
-    if suspend is None or suspend == found.paused:
+    if suspend is None or suspend == found.paused or is_of_another(seen, found):
         return found
     return await (client.pause_schedule(name) if suspend else client.resume_schedule(name))
+
+
+async def delete_schedule(client: Client, seen: Seen) -> None:
+    """The schedule that the object defines is deleted; another's of the name stays.
+
+    Order: repeatable. Raises: as the client does.
+    """
+    found = await _find_schedule(client, seen)
+    if found is not None and not is_of_another(seen, found):
+        await client.delete_schedule(found.name, found.revision, seen.owner)
+
+
+async def _find_schedule(client: Client, seen: Seen) -> Schedule | None:
+    listed = await client.list_schedules()
+    return next((one for one in listed.schedules if one.name == schedule_name(seen)), None)

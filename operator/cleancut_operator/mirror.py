@@ -16,7 +16,7 @@ from cleancut.ports.clock import Clock
 from cleancut.runtime.log import Logger
 from cleancut_operator import decisions
 from cleancut_operator.decisions import Call, Step, Told
-from cleancut_operator.effects import ask, look_at_schedule
+from cleancut_operator.effects import ask, delete_schedule, look_at_schedule
 from cleancut_operator.resources import Fields, Kind, Seen
 
 AT_ONCE = 4
@@ -141,6 +141,9 @@ class Mirror:
     async def _asked(self, seen: Seen, call: Call) -> Step:
         """Raises: as the client does."""
         if seen.kind is Kind.SCHEDULE:
+            if call is Call.DELETE:
+                await delete_schedule(self._client, seen)
+                return decisions.held(seen, hold=False)
             schedule = await look_at_schedule(self._client, seen)
             return decisions.scheduled(seen, schedule, self._clock.wall_s())
         operation = await ask(self._client, seen, call)

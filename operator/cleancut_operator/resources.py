@@ -11,6 +11,8 @@ GROUP = "cleancut.dev"
 VERSION = "v1alpha1"
 FINALIZER = f"{GROUP}/delete-backup"
 """On a CleancutBackup whose `deletionPolicy` is Delete, and on nothing else."""
+SCHEDULE_FINALIZER = f"{GROUP}/delete-schedule"
+"""On a CleancutSchedule that defines one and does not say Retain, and on nothing else."""
 
 Fields = Mapping[str, Any]
 
@@ -43,8 +45,24 @@ class Seen:
 
     @property
     def deletes(self) -> bool:
-        """Whether its backup goes with it."""
+        """Whether what it has made goes with it: its backup, or the schedule that it defines."""
+        if self.kind is Kind.SCHEDULE:
+            return self.defines and self.spec.get("deletionPolicy") != "Retain"
         return self.kind is Kind.BACKUP and self.spec.get("deletionPolicy") == "Delete"
+
+    @property
+    def defines(self) -> bool:
+        """Whether it is a schedule, not only a view of one."""
+        return self.kind is Kind.SCHEDULE and "cron" in self.spec
+
+    @property
+    def finalizer(self) -> str:
+        return SCHEDULE_FINALIZER if self.kind is Kind.SCHEDULE else FINALIZER
+
+    @property
+    def owner(self) -> str:
+        """What it is to the coordinators, which take the changes of one owner alone."""
+        return f"{self.kind} {self.namespace}/{self.name}"
 
     @property
     def path(self) -> str:

@@ -79,6 +79,8 @@ def schedule_status(schedule: Schedule) -> dict[str, Any]:
         "lastOutcome": schedule.last_outcome or None,
         "skippedAt": schedule.skipped_at,
         "skippedWhy": schedule.skipped_why[:_LONGEST] or None,
+        "definedIn": schedule.origin or None,
+        "revision": schedule.revision or None,
     }
 
 

@@ -30,6 +30,7 @@ from tests.support.kube_server import NO_SERVER, Answer, KubeServer, kube_apiser
 
 TOKEN = "token-of-the-operator"
 SERVED_S, DONE_S = 30.0, 60.0
+RESTORE = {"backup": "17", "confirm": "17"}
 BASE = f"/apis/{GROUP}/{VERSION}/namespaces/{NAMESPACE}"
 
 
@@ -142,6 +143,21 @@ def test_a_status_is_never_written_into_another_object_of_the_name(kube: KubeSer
             {"backup": "17", "confirm": "17", "at": "2026-11-30T10:00:00Z", "mark": "noon"},
             "exclude each other",
         ),
+        ("CleancutRestore", RESTORE | {"exact": True}, "exact belongs to at"),
+        ("CleancutRestore", RESTORE | {"force": True}, "force belongs to without"),
+        ("CleancutRestore", RESTORE | {"before": "2:1", "without": "2:1"}, "exclude each other"),
+        ("CleancutRestore", RESTORE | {"peerId": 1}, "peerId belongs to onlyShards"),
+        ("CleancutRestore", RESTORE | {"overwrite": True, "collections": ["docs"]}, "repeat it"),
+        ("CleancutRestore", RESTORE | {"confirmOverwrite": "docs"}, "belongs to overwrite"),
+        (
+            "CleancutRestore",
+            RESTORE
+            | {"overwrite": True, "beside": True, "collections": ["a"], "confirmOverwrite": "a"},
+            "overwrite excludes",
+        ),
+        ("CleancutSchedule", {"retention": {"keepLast": 3}}, "without cron"),
+        ("CleancutSchedule", {"cron": "@daily", "overlap": "both"}, "overlap"),
+        ("CleancutSchedule", {"cron": "@daily", "retention": {"keepLast": -1}}, "keepLast"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_by_the_api_server(
@@ -272,8 +288,40 @@ def events(kube: KubeServer, name: str) -> list[str]:
     return [one["reason"] for one in found if one["involvedObject"]["name"] == name]
 
 
-def is_gone(kube: KubeServer, name: str) -> bool:
-    return kube.call("GET", at("CleancutBackup", name)).status == 404
+def is_gone(kube: KubeServer, name: str, kind: str = "CleancutBackup") -> bool:
+    return kube.call("GET", at(kind, name)).status == 404
+
+
+def ready(kube: KubeServer, name: str) -> tuple[str, str]:
+    """The condition of a schedule, and its reason."""
+    found = status_of(kube, "CleancutSchedule", name).get("conditions", [])
+    return next(((one["status"], one["reason"]) for one in found), ("", ""))
+
+
+def check_defined(world: World, kube: KubeServer) -> None:
+    """An object is a schedule: changed, refused and deleted as it says; of two with one name the
+    first counts, and one of the file."""
+    own = {"cron": "30 2 * * *", "maxAge": "30h", "retention": {"keepDaily": 7}}
+    assert create(kube, "CleancutSchedule", "nightly", own).status == 201
+    until(lambda: ready(kube, "nightly") == ("True", "Waiting"), DONE_S)
+    made = {one["name"]: one for one in world.ok("schedules", "schedule", "list")}["nightly"]
+    assert (made["cron"], made["max_age_s"], made["origin"]) == ("30 2 * * *", 108000.0, "api")
+    assert made["owner"] == f"CleancutSchedule {NAMESPACE}/nightly"
+    second = {"schedule": "nightly", "cron": "@daily"}
+    assert create(kube, "CleancutSchedule", "second", second).status == 201
+    file = {"schedule": "yearly", "cron": "@daily"}
+    assert create(kube, "CleancutSchedule", "file", file).status == 201
+    until(lambda: ready(kube, "second") == ("False", "DefinedElsewhere"), DONE_S)
+    until(lambda: ready(kube, "file") == ("False", "DefinedInFile"), DONE_S)
+    assert edit(kube, "CleancutSchedule", "nightly", cron="61 2 * * *").status == 200
+    until(lambda: ready(kube, "nightly") == ("False", "Invalid"), DONE_S)
+    assert edit(kube, "CleancutSchedule", "nightly", cron="0 4 * * *").status == 200
+    until(lambda: ready(kube, "nightly") == ("True", "Waiting"), DONE_S)
+    assert edit(kube, "CleancutSchedule", "nightly", cron=None).status == 422
+    for name in ("second", "file", "nightly"):
+        assert kube.call("DELETE", at("CleancutSchedule", name)).status == 200
+        until(partial(is_gone, kube, name, "CleancutSchedule"), DONE_S)
+    assert [one["name"] for one in world.ok("schedules", "schedule", "list")] == ["yearly"]
 
 
 def test_objects_become_backups_and_restores(
@@ -315,6 +363,8 @@ def test_objects_become_backups_and_restores(
     assert world.ok("schedules", "schedule", "list")[0]["paused"]
     (row,) = kube.table(f"{BASE}/cleancutschedules")
     assert (row["Cron"], row["Paused"]) == ("0 3 1 1 *", True)
+
+    check_defined(world, kube)
 
     goes = {"deletionPolicy": "Delete", "labels": {"by": "git"}}
     assert create(kube, "CleancutBackup", "goes", goes).status == 201

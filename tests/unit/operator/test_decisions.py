@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace as replace_
 
 from cleancut.api.backups import Backup, BackupBytes
 from cleancut.api.restores import Restore, RestoredCollection
@@ -33,10 +34,11 @@ from cleancut_operator.decisions import (
     failed,
     given_up,
     held,
+    must_define,
     next_call,
     scheduled,
 )
-from cleancut_operator.resources import FINALIZER, Kind, Seen
+from cleancut_operator.resources import FINALIZER, SCHEDULE_FINALIZER, Kind, Seen
 from tests.support.memory_kube import merged, new_object
 
 NOW_S = 1_800_000_000.0
@@ -281,6 +283,51 @@ def test_a_schedule_is_ready_while_it_is_configured() -> None:
     one = after(one, step)
     assert (conditions(one), step.wait_s) == ({"Ready": "False"}, SCHEDULE_S)
     assert next_call(replace(one, is_leaving=True), NOW_S) is Call.NONE
+
+
+MINE = Schedule(name="one", cron="@daily", owner="CleancutSchedule qdrant/one", revision=7)
+
+
+@pytest.mark.parametrize(
+    ("there", "reason", "is_told"),
+    [
+        (None, "", True),
+        (replace_(MINE, origin="api"), "Waiting", False),
+        (replace_(MINE, origin="api", revision=8), "Waiting", True),
+        (replace_(MINE, origin="api", owner="CleancutSchedule b/one"), "DefinedElsewhere", False),
+        (replace_(MINE, origin="api", owner=""), "DefinedElsewhere", False),
+        (replace_(MINE, origin="file", owner="", revision=0), "DefinedInFile", False),
+    ],
+)
+def test_an_object_defines_its_schedule_and_leaves_another_s_alone(
+    there: Schedule | None, reason: str, is_told: bool
+) -> None:
+    one = new_object(Kind.SCHEDULE, {"cron": "@daily"})
+    assert must_define(one, None)
+    one = after(one, scheduled(one, replace_(MINE, origin="api"), NOW_S))
+    assert must_define(one, there) is is_told
+    if there is not None:
+        (ready,) = after(one, scheduled(one, there, NOW_S)).status["conditions"]
+        assert (ready["reason"], ready["status"]) == (reason, str(reason == "Waiting"))
+    assert must_define(replace(one, generation=2), replace_(MINE, origin="api"))
+    error = Unavailable("no coordinator answers")
+    one = after(one, failed(one, Call.LOOK, error, now_s=NOW_S, wait_s=2.0))
+    assert must_define(one, replace_(MINE, origin="api"))  # it may not have arrived
+
+
+def test_a_schedule_goes_with_its_object_unless_that_says_otherwise() -> None:
+    for spec, goes in (
+        ({}, False),
+        ({"cron": "@daily"}, True),
+        ({"cron": "@daily", "deletionPolicy": "Retain"}, False),
+    ):
+        one = new_object(Kind.SCHEDULE, spec)
+        assert next_call(one, NOW_S) is (Call.HOLD if goes else Call.LOOK)
+        held_one = after(one, held(one, hold=True))
+        assert held_one.finalizers == (SCHEDULE_FINALIZER,)
+        assert next_call(held_one, NOW_S) is (Call.LOOK if goes else Call.LET_GO)
+        leaving = replace(held_one, is_leaving=True)
+        assert next_call(leaving, NOW_S) is (Call.DELETE if goes else Call.LET_GO)
 
 
 def test_a_restore_that_needs_an_operator_says_what_to_do() -> None:
