@@ -154,7 +154,7 @@ async def _serve_term(process: CoordinatorProcess) -> None:
                 log.info("leading", token=token)
                 group.create_task(garbage.run())
                 group.create_task(CopyCollector(context, lease, metrics, log).run())
-                group.create_task(scheduler.run())
+                scheduler.begin(group)
                 group.create_task(checks.run())
                 group.create_task(observer.run())
                 group.create_task(planner.run())

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from contextvars import copy_context
 
 from msgspec.structs import replace
 
@@ -76,21 +78,32 @@ class Scheduler:
         self._context, self._token, self._poke, self._log = context, token, poke, log
         self._turn = asyncio.Lock()
         self._proving: dict[str, asyncio.Task[None]] = {}
+        self._looking = False
+        self._run_again: Callable[[], object] = lambda: None
+
+    def begin(self, group: asyncio.TaskGroup) -> None:
+        """Runs in `group`, again once a call defines the first schedule."""
+        term = copy_context()  # the caller of a later call is not who asks for what is due
+        self._run_again = lambda: group.create_task(self.run(), context=term)
+        self._run_again()
 
     async def run(self) -> None:
-        """Starts what is due, for ever; a failure is logged and tried again."""
+        """Starts what is due, as long as there are schedules; a failure is logged and tried
+        again."""
         async with asyncio.TaskGroup() as group:
+            self._looking = True
             try:
-                while True:
-                    await self._context.clock.sleep(await self._look_at_all(group))
-            except (Fenced, LeaseLost):
-                pass  # the term ends by itself
-            for task in self._proving.values():
-                task.cancel()
+                while (wait_s := await self._look_at_all(group)) is not None:
+                    await self._context.clock.sleep(wait_s)
+            except (Fenced, LeaseLost):  # the term ends by itself
+                for task in self._proving.values():
+                    task.cancel()
+            finally:
+                self._looking = False
 
-    async def _look_at_all(self, group: asyncio.TaskGroup) -> float:
-        """Deals with all that is due by now; gives the seconds until there may be more. One that
-        fails keeps no other from its turn."""
+    async def _look_at_all(self, group: asyncio.TaskGroup) -> float | None:
+        """Deals with all that is due by now; gives the seconds until there may be more, None if
+        there are no schedules. One that fails keeps no other from its turn."""
         wait_s = _LOOK_S
         async with self._turn:
             try:
@@ -98,6 +111,8 @@ class Scheduler:
             except CleancutError as error:
                 self._log.warning("schedules not read", cause=error.message)
                 return _LOOK_S
+            if not schedules:
+                return None
             for name, schedule in schedules.items():
                 try:
                     wait_s = min(wait_s, await self._look(name, schedule, group))
@@ -224,6 +239,9 @@ class Scheduler:
             if state is not None:
                 puts.append(Put(context.keys.schedule(name), encode(state)))
             await self._change(puts, Modified(key, found.mod_revision if found else 0))
+        if not self._looking:
+            with suppress(RuntimeError):  # the term is ending: the next leader looks at it
+                self._run_again()
 
     async def forget(self, name: str, owner: str, revision: int) -> None:
         """Deletes the schedule that was defined at `revision`; backups that it has started stay.

@@ -15,6 +15,7 @@ from cleancut.core.maintenance.schedule import Do, ScheduleRule
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import CleancutError, Fenced, Invalid, NotFound, Refused
 from cleancut.core.primitives.ids import OperationId
+from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.states import State
 from cleancut.ports.coordination import Put
 from cleancut_coordinator.api.schedules import ScheduleService
@@ -29,6 +30,7 @@ from cleancut_coordinator.schedules import (
     read_policy,
     read_schedules,
 )
+from cleancut_devcluster.launch.process import wait_for
 from tests.support.schedule_cluster import HOUR_S, NOON_S, Cluster
 
 HOURLY = Schedule(name="own", cron="0 * * * *", collections=("docs",))
@@ -330,3 +332,30 @@ async def test_all_that_looks_at_schedules_knows_it(one: Scene) -> None:
     assert not (await read_policy(one.context)).knows("own")
     with pytest.raises(CleancutError, match="no schedule"):
         await one.api.pause_schedule("own", paused=True)
+
+
+def test_the_first_one_of_a_cluster_without_schedules_starts() -> None:
+    """Nothing looks at schedules while there are none; what is due then has no caller."""
+
+    async def body() -> None:
+        one = Scene()
+
+        async def ended() -> bool | None:
+            return None if leader._looking else True
+
+        async def begun() -> list[Operation] | None:
+            return await one.started() or None
+
+        one.context = dataclasses.replace(one.context, file_schedules={})
+        leader = await one.take_over()
+        one.clock.real = True
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            leader.begin(group)
+            await wait_for(ended, "no look", 30.0, 0.01)
+            made = await one.put()
+            one.clock.now_s = NOON_S + HOUR_S + 1
+            started = await wait_for(begun, "a start", 30.0, 0.01)
+            await one.delete(made.revision)
+        assert [each.asked_by for each in started] == [""]
+
+    asyncio.run(body())
