@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import math
 from collections.abc import Awaitable, Callable
+from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
@@ -14,7 +15,7 @@ from cleancut.api.schedules import RetentionRules, Schedule
 from cleancut.core.maintenance.schedule import Do, ScheduleRule
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import CleancutError, Fenced, Invalid, NotFound, Refused
-from cleancut.core.primitives.ids import OperationId
+from cleancut.core.primitives.ids import FencingToken, OperationId
 from cleancut.core.protocol.etcd_records import Operation
 from cleancut.core.protocol.states import State
 from cleancut.ports.coordination import Put
@@ -55,8 +56,8 @@ class Scene(Cluster):
         return found
 
     def _leading(self) -> Leadership:
-        nothing: object = None
-        return Leadership(nothing, nothing, nothing, self.leader, nothing)  # type: ignore[arg-type]
+        rest: Any = None
+        return Leadership(FencingToken(1), rest, rest, cast("Scheduler", self.leader), rest, rest)
 
     async def put(self, schedule: Schedule = HOURLY) -> Schedule:
         return await self.api.put_schedule(schedule)
