@@ -41,7 +41,7 @@ async def move_and_drop(self: RebalanceEffects, effect: MoveShards) -> Any:
 
 
 async def start_and_forget(
-    self: Scheduler, name: str, schedule: ScheduleRule, after: ScheduleState, request_id: str
+    self: Scheduler, name: str, schedule: ScheduleRule, after: ScheduleState, *, request_id: str
 ) -> Operation:
     """Starts what is due in one write, and says how far it is in another, some time later."""
     operation = await requests.record(

@@ -139,7 +139,7 @@ class Scheduler:
             if isinstance(verdict, Start) and schedule.do is Do.BACKUP:
                 seen = state.seen if state else ""  # a clock set back brings times again
                 request_id = f"schedule/{name}/{after.due}/{seen}"
-                operation = await self._start(name, schedule, after, request_id)
+                operation = await self._start(name, schedule, after, request_id=request_id)
                 self._log.info("due", schedule=name, time=after.due, operation=operation.id)
             elif isinstance(verdict, Start):
                 await self._write(name, replace(after, outcome=_UNDER_WAY))
@@ -191,7 +191,7 @@ class Scheduler:
                     f"backup {state.operation} of schedule {name} is still under way",
                     f"wait for its end: `cleancut backup watch {state.operation}`",
                 )
-            return await self._start(name, schedule, replace(state, due=""), request_id)
+            return await self._start(name, schedule, replace(state, due=""), request_id=request_id)
 
     async def back_up(self, collection: str) -> str:
         """Starts the backup of a schedule that covers the collection, for the archive; what was
@@ -280,7 +280,7 @@ class Scheduler:
         return state or moved(None, schedule, Reset(now_s))
 
     async def _start(
-        self, name: str, schedule: ScheduleRule, after: ScheduleState, request_id: str
+        self, name: str, schedule: ScheduleRule, after: ScheduleState, *, request_id: str
     ) -> Operation:
         key, request = self._context.keys.schedule(name), request_of(name, schedule)
         operation = await requests.record(

@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from cleancut.api.schedules import RetentionRules, Schedule
-from cleancut.core.maintenance.schedule import Do, ScheduleRule
+from cleancut.core.maintenance.schedule import DefinedSchedule, Do, ScheduleRule
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import CleancutError, Fenced, Invalid, NotFound, Refused
 from cleancut.core.primitives.ids import FencingToken, OperationId
@@ -27,7 +27,6 @@ from cleancut_coordinator.maintenance.scheduler import Scheduler, read_state
 from cleancut_coordinator.monitoring.cluster_reader import read_cluster
 from cleancut_coordinator.schedules import (
     MAX_DEFINED,
-    DefinedSchedule,
     read_policy,
     read_schedules,
 )
