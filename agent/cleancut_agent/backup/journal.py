@@ -16,12 +16,13 @@ from cleancut.runtime.directories import sync_directory
 
 @contextmanager
 def own_directory(directory: Path) -> Iterator[None]:
-    """Creates and locks the agent's directory: one agent process works in it at a time.
+    """Creates and locks the agent's directory: one agent process works in it at a time. What it
+    spills there is readable, so no other user may look into it.
 
     Raises: Refused, if it cannot be made, or another process holds it.
     """
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = (directory / "lock").open("w")
     except OSError as error:
         raise Refused(f"cannot use {directory}: {error}", "check --spill-dir") from error

@@ -38,6 +38,7 @@ def test_two_agents_never_share_a_directory(tmp_path: Path) -> None:
         pass
     with own_directory(tmp_path / "spill"):
         pass
+    assert (tmp_path / "spill").stat().st_mode & 0o777 == 0o700  # points lie there in the clear
 
 
 def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
