@@ -22,7 +22,7 @@ from cleancut.core.primitives.errors import CleancutError, TimedOut, Unavailable
 from cleancut.rpc.audit import Audit, StreamAudit, audit_line
 from cleancut.rpc.authentication import CALLER, Access, Caller, check_role
 from cleancut.rpc.forwarding import HEADER, Forwarding
-from cleancut.rpc.request_limits import check_sizes
+from cleancut.rpc.request_limits import MAX_WATCHES, check_sizes
 from cleancut.rpc.statuses import LEADER_ADDRESS, UNARY_LIMIT_S, to_status
 
 _OURS = "/cleancut."
@@ -31,12 +31,18 @@ _REFLECTION = "reflection"
 
 
 class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
-    """Around every method. One of a service that is not ours needs the least role there is."""
+    """Around every method. One of a service that is not ours needs the least role there is.
+    `watches`: at a time, at most."""
 
     def __init__(
-        self, access: Access, audit: Audit | None = None, forwarding: Forwarding | None = None
+        self,
+        access: Access,
+        audit: Audit | None = None,
+        forwarding: Forwarding | None = None,
+        *,
+        watches: int = MAX_WATCHES,
     ) -> None:
-        self._access = access
+        self._access, self._free = access, watches
         self._audit = audit or StreamAudit()
         self._forwarding = forwarding
 
@@ -86,13 +92,25 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         async def call(request: Any, context: Any) -> AsyncIterator[Any]:
             with self._passed(method, request, context):
                 check_sizes(request)
-                async with aclosing(inner(request, context)) as items:
-                    async for item in items:
-                        # During the hours of a watch, the role of its client may be revoked.
-                        self._admit(method, request, context)
-                        yield item
+                with self._watching():
+                    async with aclosing(inner(request, context)) as items:
+                        async for item in items:
+                            # During the hours of a watch, the role of its client may be revoked.
+                            self._admit(method, request, context)
+                            yield item
 
         return call
+
+    @contextmanager
+    def _watching(self) -> Iterator[None]:
+        """Raises: Unavailable, if there are too many."""
+        if self._free <= 0:
+            raise Unavailable("this coordinator serves too many watches", "watch at another one")
+        self._free -= 1
+        try:
+            yield
+        finally:
+            self._free += 1
 
     def _foreign(self, handler: Any) -> Callable[[Any, Any], Any]:
         async def call(requests: Any, context: Any) -> AsyncIterator[Any]:

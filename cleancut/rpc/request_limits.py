@@ -25,6 +25,8 @@ MAX_STREAMS = 200
 """Calls at a time on one connection, watches among them."""
 MAX_CALLS = 1000
 """Calls at a time in all."""
+MAX_WATCHES = 800
+"""Watches among them, which last for hours: what they leave is for all other calls."""
 
 
 def check_sizes(message: Any) -> None:

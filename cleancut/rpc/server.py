@@ -22,6 +22,7 @@ from cleancut.rpc.request_limits import (
     MAX_METADATA_BYTES,
     MAX_REQUEST_BYTES,
     MAX_STREAMS,
+    MAX_WATCHES,
 )
 from cleancut.rpc.server_credentials import server_credentials
 from cleancut.runtime.addresses import is_loopback, parse_address
@@ -56,6 +57,7 @@ class Listen:
     audit: Audit | None = None
     forwarding: Forwarding | None = None
     min_ping_interval_s: float = MIN_PING_INTERVAL_S
+    watches: int = MAX_WATCHES
 
     def options(self) -> tuple[tuple[str, int], ...]:
         interval_ms = int(self.min_ping_interval_s * 1000)
@@ -69,6 +71,7 @@ class Listen:
             replace(access, plaintext=self.tls is None, network=network),
             self.audit,
             self.forwarding,
+            watches=self.watches,
         )
 
 

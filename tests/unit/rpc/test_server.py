@@ -376,3 +376,32 @@ def test_a_restore_that_cannot_start_is_refused_with_the_plans_reason() -> None:
                 await client.start_restore("1", "r-2")
 
     run(scenario())
+
+
+def test_watches_leave_room_for_all_other_calls() -> None:
+    """Thousands that are left open must not keep an admin out; one that ends makes room."""
+
+    async def scenario() -> None:
+        operations = MemoryApi(ending=Ending(hold_at=State.UPLOADING))
+        listen = Listen("127.0.0.1:0", grace_s=1.0, watches=2)
+        async with (
+            serve_api(operations.api, listen) as address,
+            Client([address]) as client,
+            grpc.aio.insecure_channel(address) as channel,
+        ):
+            made = await client.create_backup(BackupRequest(), "r-1")
+            stub = backup_pb2_grpc.BackupServiceStub(channel)
+            asked = backup_pb2.WatchBackupRequest(id=made.id)
+            open_ones = [stub.WatchBackup(asked) for _ in range(2)]
+            for one in open_ones:
+                await one.read()
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await stub.WatchBackup(asked).read()
+            assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+            assert (await client.get_backup(made.id)).id == made.id
+            await operations.cancel_backup(made.id)
+            while await open_ones[0].read() is not grpc.aio.EOF:
+                pass
+            await stub.WatchBackup(asked).read()
+
+    run(scenario())
