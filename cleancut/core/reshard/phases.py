@@ -58,7 +58,7 @@ ATTEMPTS = 3
 FINISH_S = 6 * 3600.0
 """Until a step whose read ring is committed counts as one that needs an operator."""
 GONE_S = 60.0
-"""Until its collection counts as deleted, if a peer does not know it: that peer may lag."""
+"""Until a resharding counts as gone, if a peer knows nothing of it: that peer may lag."""
 
 
 def step_alias(epoch: Epoch) -> str:

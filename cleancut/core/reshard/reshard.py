@@ -197,7 +197,8 @@ class ReshardMachine(LiveAttempt):
         gone = failure.reason == NotFound.reason
         self.gone_by_s = min(self.gone_by_s, now_s + GONE_S) if gone else inf
         if now_s >= self.gone_by_s:
-            return self.close(State.FAILED, with_number(self._operation, failure))
+            self.operation = replace(self._operation, reached=0)  # that is not known any more
+            return self.close(State.FAILED, failure)
         if now_s >= self.finish_by_s:
             return self._stuck(failure)
         self.tries = 0

@@ -18,7 +18,7 @@ from cleancut.core.cluster.resharding import (
     ReshardingState,
 )
 from cleancut.core.cluster.view import ACTIVE
-from cleancut.core.primitives.errors import Invalid, TimedOut, Unavailable
+from cleancut.core.primitives.errors import Invalid, NotFound, TimedOut, Unavailable
 from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId
 from cleancut.core.protocol.states import Phase
 from cleancut.core.reshard.phases import STEP_ALIASES, ReshardDraft, step_alias
@@ -197,13 +197,20 @@ class StepMigration:
         await self._unname_step(peer)
 
     def check_finished(self, placement: Placement) -> None:
-        """Raises: Unavailable, unless there are as many shards as the step leads to."""
+        """Order: once all peers have applied what the one has that shows this.
+
+        Raises: Unavailable, while another resharding is under way; NotFound, if none is, and there
+            are not as many shards as the step leads to.
+        """
         present = len(shards_of(placement, self.draft.plan.shard_key))
-        if present != self.draft.step.shards or placement.resharding:
-            raise Unavailable(
-                f"{self.name!r} has {present} shards after a step to {self.draft.step.shards}: a"
-                " peer lags behind, or another program has ended the resharding",
-                "see `cleancut doctor`",
+        said = f"{self.name!r} has {present} shards after a step to {self.draft.step.shards}"
+        if placement.resharding:
+            raise Unavailable(f"{said}, and is being resharded", "see `cleancut doctor`")
+        if present != self.draft.step.shards:
+            raise NotFound(
+                f"{said}: another program has ended the resharding, or has made the collection"
+                " again",
+                "see what it holds, then reshard it",
             )
 
     def _is_whole(self, placement: Placement) -> bool:
