@@ -244,7 +244,7 @@ def overwrites(outcome: Outcome) -> Iterator[tuple[Epoch, Attempt, OldData]]:
 
 def overwritten_is_kept(outcome: Outcome) -> Iterator[str]:
     """Nothing alive is lost: what a restore overwrites is, with every write to it from before its
-    shards were drained for the last time, in a backup of that very collection."""
+    shards were read for the last time, in a backup of that very collection."""
     manifests, uploads = outcome.manifests(), dict[Epoch, float]()
     for at_s, ctl in outcome.ctls():
         if ctl.phase is Phase.UPLOAD:
@@ -256,10 +256,13 @@ def overwritten_is_kept(outcome: Outcome) -> Iterator[str]:
         if kept is None or old.uuid not in {entry.uuid for entry in kept.collections}:
             yield f"epoch {epoch} overwrote {old.uuid}, which backup {old.backup} does not hold"
             continue
-        sealed = _moment(attempt, Phase.SEAL)
-        assert sealed is not None
         since_s = uploads[old.backup] + LAG_S
-        lost = [at_s for at_s in life.lost_s if since_s < at_s < sealed.at_s]
+        read_s = max(
+            moment.at_s
+            for ctl, moment in attempt
+            if ctl.phase is Phase.PUBLISH and moment.at_s < life.dropped_s
+        )
+        lost = [at_s for at_s in life.lost_s if since_s < at_s < read_s]
         if lost:
             yield f"epoch {epoch} overwrote {old.uuid} with writes of {min(lost):.3f}"
 

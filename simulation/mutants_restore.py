@@ -12,10 +12,11 @@ from cleancut.core.protocol.etcd_records import Failure, ShardTask, Vote
 from cleancut.core.protocol.events import Seen, TakenOver
 from cleancut.core.protocol.states import OperationKind, Phase, State
 from cleancut.core.protocol.votes import documents_of
-from cleancut.core.restore import overwrite
+from cleancut.core.restore import overwrite, overwriting
 from cleancut.core.restore.overwrite import OldData, OldShard
+from cleancut.core.restore.overwriting import Overwriting
 from cleancut.core.restore.participant import RestoreParticipant
-from cleancut.core.restore.phases import MarkPublished, Review
+from cleancut.core.restore.phases import PublishRestore, Review
 from cleancut.core.restore.report import Creation, RestoreDraft, RestoreReport
 from cleancut.core.restore.restore import RestoreMachine
 from cleancut.qdrant.client import Qdrant
@@ -115,13 +116,18 @@ async def review_nothing(self: RestoreEffects, effect: Review) -> str:
     return await put_staged(context.store, context.paths, effect.epoch, report)
 
 
-async def publish_without_aliases(context: Any, draft: RestoreDraft) -> None:
+async def publish_without_aliases(context: Any, draft: RestoreDraft, read_s: Any) -> bool:
     """Publishes without aliases."""
+    return True
 
 
-def written_never(self: RestoreMachine, now_s: float) -> list[Command]:
-    """Overwrites a collection that was written to."""
-    return [self.run(MarkPublished(self.ctl.epoch, self.ctl.draft, self.report))]
+def written_never(*_: Any) -> None:
+    """Overwrites a collection that was written to, whatever the readings say."""
+
+
+def read_never(self: RestoreMachine, now_s: float) -> list[Command]:
+    """Relies on the readings from before the decision, however old they are."""
+    return [self.run(PublishRestore(self.ctl.epoch, self.ctl.draft, now_s))]
 
 
 def by_log(shard: ShardEntry) -> OldShard:
@@ -232,9 +238,16 @@ RESTORE_MUTANTS = {
     "overwrites_writes": Mutant(
         "what was written to since its backup is not overwritten",
         ("overwritten_is_kept",),
-        (Patch(RestoreMachine, "_old_read", written_never),),
+        (Patch(overwriting, "written_since", written_never),),
         _OVERWRITES,
         first=646,
+    ),
+    "overwrites_unread": Mutant(
+        "what is overwritten is read just before it is deleted",
+        ("overwritten_is_kept",),
+        (Patch(Overwriting, "_read_again", read_never),),
+        _OVERWRITES,
+        first=206,
     ),
     "overwrites_by_log": Mutant(
         "a position of what is overwritten is a number, and not an index of its log",

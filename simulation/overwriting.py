@@ -40,7 +40,7 @@ class Overwriting:
         self._chance = random.Random(f"overwriting {self._world.seed}")
         self._name = scenario.first.collections[0].name
         self._writes_at = self._chance.choice(
-            (None, None, Phase.RECOVER, Phase.VERIFY, Phase.STANDSTILL)
+            (None, None, Phase.RECOVER, Phase.VERIFY, Phase.STANDSTILL, Phase.PUBLISH)
         )
         self._dies_at = self._chance.choice((None, Phase.SEAL, Phase.STANDSTILL, Phase.PUBLISH))
         self._taken = self._chance.random() < 0.2

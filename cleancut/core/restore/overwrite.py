@@ -28,6 +28,15 @@ AGAIN = (
     "nothing was deleted, and the restored data was dropped: keep writers and other backups away"
     " from the collection until the restore is done, then restore again"
 )
+BOTH_THERE = (
+    "nothing was deleted: the old data is where it was, with all writes, and what was restored lies"
+    " beside it. See which aliases point to it, delete it, keep writers away, then restore again"
+)
+UNREAD = Failure(
+    reason="UNAVAILABLE",
+    message="a shard of what is to be overwritten cannot be read just before its deletion",
+    hint=BOTH_THERE,
+)
 NOT_DECIDED = Failure(
     reason="UNAVAILABLE",
     message="the leading coordinator changed just before the collection was to be overwritten",
@@ -145,26 +154,29 @@ def reading_tasks(
 
 
 def check_old(
-    old: OldData, uuid: str | None, replicas: Sequence[tuple[ShardId, PeerId, str]]
+    old: OldData,
+    uuid: str | None,
+    replicas: Sequence[tuple[ShardId, PeerId, str]],
+    hint: str = AGAIN,
 ) -> None:
     """Raises: Refused, unless the collection is still the one that was backed up, each shard lies
     where it was cut, and no replica of it misses writes."""
     if uuid != old.uuid:
         what = "was deleted" if uuid is None else "was created again"
-        raise Refused(f"collection {old.collection!r} {what} since it was backed up", AGAIN)
+        raise Refused(f"collection {old.collection!r} {what} since it was backed up", hint)
     if {shard for shard, _, _ in replicas} != set(old.shard_ids):
-        raise Refused(f"the shards of {old.collection!r} changed since it was backed up", AGAIN)
+        raise Refused(f"the shards of {old.collection!r} changed since it was backed up", hint)
     there = {(shard, peer) for shard, peer, state in replicas if state == ACTIVE}
     for shard, peer, state in replicas:
         if state != ACTIVE:
             raise Refused(
-                f"a replica of shard {shard} of {old.collection!r} at peer {peer} is {state}", AGAIN
+                f"a replica of shard {shard} of {old.collection!r} at peer {peer} is {state}", hint
             )
     for one in old.shards:
         if (one.shard_id, one.peer_id) not in there:
             raise Refused(
                 f"shard {one.shard_id} of {old.collection!r} was moved since it was backed up",
-                AGAIN,
+                hint,
             )
 
 
@@ -173,12 +185,15 @@ def with_old(members: Members) -> Members:
     return {name: member for name, member in members.items() if member.old}
 
 
-def written_since(members: Members, votes: Votes) -> Failure | None:
-    """Why the kept backup is not proven to hold all of the old data; None if it is.
+def written_since(
+    members: Members, votes: Votes, phase: Phase = Phase.STANDSTILL, hint: str = AGAIN
+) -> Failure | None:
+    """Why the kept backup is not proven, by the readings of `phase`, to hold all of the old data;
+    None if it is.
 
     What was recovered at its peer does not count: this very restore has done that.
     """
-    doubts = list(_doubts(members, votes))
+    doubts = list(_doubts(members, votes, phase))
     if not doubts:
         return None
     more = f"; and {len(doubts) - _SHOWN} more" * (len(doubts) > _SHOWN)
@@ -187,13 +202,18 @@ def written_since(members: Members, votes: Votes) -> Failure | None:
         message="the collection was not overwritten, since its backup may lack writes: "
         + "; ".join(doubts[:_SHOWN])
         + more,
-        hint=AGAIN,
+        hint=hint,
     )
 
 
-def _doubts(members: Members, votes: Votes) -> Iterator[str]:
+def is_unread(members: Members, votes: Votes) -> bool:
+    """True if some shard had no number in the last reading: the collection may be gone by now."""
+    return any(None in votes[Phase.PUBLISH.value, name].numbers for name in with_old(members))
+
+
+def _doubts(members: Members, votes: Votes, phase: Phase) -> Iterator[str]:
     for name, member in sorted(with_old(members).items()):
-        vote = votes[Phase.STANDSTILL.value, name]
+        vote = votes[phase.value, name]
         numbers = vote.numbers if len(vote.numbers) == len(member.old) else [None] * len(member.old)
         for task, number in zip(member.old, numbers, strict=True):
             if doubt := _doubt(task, number, vote.incarnation):

@@ -71,6 +71,7 @@ class RestoreParticipant(Participant):
             Phase.VERIFY,
             Phase.SEAL,
             Phase.STANDSTILL,
+            Phase.PUBLISH,
         }
     )
 
@@ -87,7 +88,8 @@ class RestoreParticipant(Participant):
         self._tasks, epoch = member.tasks, self.ctl.epoch
         if self.ctl.phase is Phase.PREPARE:
             return [self.observe()] if member.session == self.session else []
-        if self.ctl.phase is Phase.STANDSTILL:
+        read_again = self.ctl.phase is Phase.PUBLISH and self.ctl.round > 0
+        if read_again or self.ctl.phase is Phase.STANDSTILL:
             return [self.run(ReadNumbers(epoch, member.old))] if member.old else []
         if not self._tasks:
             return []
@@ -122,5 +124,6 @@ class RestoreParticipant(Participant):
                 raise AssertionError(f"unexpected effect: {effect}")
 
     def ballot(self, failure: Failure | None = None) -> Vote:
-        """In COUNT, VERIFY and SEAL a vote names its round: those of an earlier round are void."""
-        return replace(super().ballot(failure), ready=self.ctl.cut_at)
+        """In COUNT, VERIFY, SEAL and PUBLISH a vote names its round: those of an earlier round are
+        void."""
+        return replace(super().ballot(failure), ready=self.ctl.cut_at, round=self.ctl.round)

@@ -37,8 +37,9 @@ TRANSITIONS: dict[tuple[Phase, Phase], str] = {
     (Phase.SEAL, Phase.PUBLISH): "all read again, no foreign writes, replicas are equal",
     (Phase.SEAL, Phase.STANDSTILL): "as to PUBLISH; what is to be overwritten is drained",
     (Phase.STANDSTILL, Phase.PUBLISH): "nothing was written to it since its own backup",
+    (Phase.PUBLISH, Phase.PUBLISH): "what is overwritten is read again just before its deletion",
     (Phase.PUBLISH, Phase.IDLE): "aliases and settings are as they were",
-    (Phase.PUBLISH, Phase.ABORT): "aliases or settings cannot be set: an operator is needed",
+    (Phase.PUBLISH, Phase.ABORT): "it cannot be published, or a write came: an operator is needed",
     (Phase.CREATE, Phase.ROLLBACK): "a failure, a bound or a cancel",
     (Phase.RECOVER, Phase.ROLLBACK): "a no, a bound or a cancel",
     (Phase.VERIFY, Phase.ROLLBACK): "a no, a bound or a cancel",
@@ -159,10 +160,13 @@ class MarkPublished:
 
 @dataclass(frozen=True, slots=True)
 class PublishRestore:
-    """Aliases, fan-out, cluster metadata, and strict mode last. Repeatable."""
+    """Aliases, fan-out, cluster metadata, and strict mode last. Repeatable. `read_s`: when the last
+    reading of what is overwritten began, on this leader's clock; None: it was not read. Result:
+    False, if it has to be read (again) before it is deleted."""
 
     epoch: Epoch
     draft: str
+    read_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

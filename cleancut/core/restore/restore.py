@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from cleancut.core.primitives.codec import decode, digest_of
 from cleancut.core.primitives.errors import Corrupt
 from cleancut.core.primitives.ids import FencingToken, OperationId
-from cleancut.core.protocol.attempt import Attempt
 from cleancut.core.protocol.commands import Command, Effect, Persist, Stop
 from cleancut.core.protocol.effect_requests import Drain, Drained, Probe
 from cleancut.core.protocol.etcd_records import Failure, Vote
@@ -52,13 +51,8 @@ from cleancut.core.protocol.votes import (
     with_tasks,
     yes_of_all,
 )
-from cleancut.core.restore.overwrite import (
-    NOT_DECIDED,
-    NOT_IN_TIME,
-    DrainOld,
-    with_old,
-    written_since,
-)
+from cleancut.core.restore.overwrite import NOT_DECIDED, DrainOld, with_old
+from cleancut.core.restore.overwriting import Overwriting
 from cleancut.core.restore.phases import (
     ATTEMPTS,
     FOREIGN_WRITES,
@@ -89,7 +83,7 @@ from cleancut.core.restore.phases import (
 )
 
 
-class RestoreMachine(Attempt):
+class RestoreMachine(Overwriting):
     """One machine per leader's term; rebuilt by `TakenOver`, started by `Started`.
 
     Before CREATE an attempt is aborted and may be repeated; from then on it is rolled back;
@@ -102,7 +96,6 @@ class RestoreMachine(Attempt):
         """Drops the state that lives in memory only."""
         super().reset(now_s)
         self.rounds = 0
-        self.report = ""  # of an overwrite: what is published once the old data stands still
 
     def request(self) -> RestoreRequest:
         assert self.operation is not None
@@ -180,7 +173,7 @@ class RestoreMachine(Attempt):
         if self.cancel_asked and (commands := self._cancelled(now_s)):
             return commands
         for (phase, agent), vote in sorted(self.votes.items()):
-            if phase == self.ctl.phase.value and not vote.yes:
+            if phase == self.ctl.phase.value != Phase.PUBLISH.value and not vote.yes:
                 return self.end(reported_by(agent, vote.failure), now_s)
         match self.ctl.phase:
             case Phase.PREPARE:
@@ -205,6 +198,8 @@ class RestoreMachine(Attempt):
     # Votes
 
     def _of_round(self, phase: str, _agent: str, vote: Vote) -> bool:
+        if phase == Phase.PUBLISH.value:
+            return vote.round == self.ctl.round
         return phase not in ROUNDS or vote.ready == self.ctl.cut_at
 
     def _voted(self, event: Voted, now_s: float) -> list[Command]:
@@ -220,7 +215,9 @@ class RestoreMachine(Attempt):
         if self.taking_over:
             return []  # counted once the store's marks are read
         if not event.vote.yes:
-            return self.end(reported_by(event.agent, event.vote.failure), now_s)
+            failure = reported_by(event.agent, event.vote.failure)
+            published = self.ctl.phase is Phase.PUBLISH
+            return self._unread(failure, now_s) if published else self.end(failure, now_s)
         return self._counted(now_s)
 
     def _counted(self, now_s: float) -> list[Command]:
@@ -235,6 +232,8 @@ class RestoreMachine(Attempt):
                 return self._sealed(now_s)
             case Phase.STANDSTILL:
                 return self._old_read(now_s)
+            case Phase.PUBLISH:
+                return self._old_read_again(now_s)
             case _:
                 return []
 
@@ -278,24 +277,6 @@ class RestoreMachine(Attempt):
         if self.request().shards and not self._resharded:
             return [self.run(MakeWay(self.ctl.epoch, self.ctl.draft, report))]
         return [self.run(MarkPublished(self.ctl.epoch, self.ctl.draft, report))]
-
-    def _old_drained(self, tasks: Any, now_s: float) -> list[Command]:
-        if lost := sorted(set(tasks) - set(self.members)):
-            return self.end(reported_by(lost[0], NOT_IN_TIME), now_s)
-        self.members = {
-            name: replace(member, old=tasks.get(name, ())) for name, member in self.members.items()
-        }
-        self.move(Phase.STANDSTILL, now_s)
-        written = Persist(self.ctl, self.operation, dict(self.members))
-        return [written, *self._old_read(now_s)]  # of no shard nothing has to be read
-
-    def _old_read(self, now_s: float) -> list[Command]:
-        old = with_old(self.members)
-        if self.busy or yes_of_all(Phase.STANDSTILL, old, self.votes) is None:
-            return []
-        if written := written_since(self.members, self.votes):
-            return self.roll_back(written, now_s)
-        return [self.run(MarkPublished(self.ctl.epoch, self.ctl.draft, self.report))]
 
     # A restore with reshards
 
@@ -352,6 +333,8 @@ class RestoreMachine(Attempt):
                 return []
             effect, self.again = self.again, None
             return [self.run(effect)]
+        if self.ctl.phase is Phase.PUBLISH and not self.busy and now_s >= self.deadline_s:
+            return self._unread(overdue(Phase.PUBLISH, with_old(self.members), self.votes), now_s)
         timed = self.ctl.phase in UNDOABLE or self.ctl.phase is Phase.PREPARE
         bounded = ReadMarks | Create | Review | DrainOld | MakeWay | TakeUp | MarkPublished
         if not timed or isinstance(self.waiting, bounded):
@@ -415,7 +398,8 @@ class RestoreMachine(Attempt):
             case MarkPublished():
                 return self._publish(result, now_s)
             case PublishRestore():
-                return self.move(Phase.IDLE, now_s)
+                unread = result is False
+                return self._read_again(now_s) if unread else self.move(Phase.IDLE, now_s)
             case RollBack():
                 return self.close(State.ROLLED_BACK, self.ctl.failure)
             case _:
@@ -464,6 +448,8 @@ class RestoreMachine(Attempt):
         self.tries += 1
         tried = Tried(self.tries, now_s - self.phase_began_s, resharded=self._resharded)
         if may_repeat(effect, event.failure, tried, self.ctl.bounds.stalled_s):
+            if isinstance(effect, PublishRestore):
+                effect = PublishRestore(effect.epoch, effect.draft)  # its reading is old by then
             self.again, self.again_at_s = effect, now_s + RETRY_S
             return []
         if isinstance(effect, MakeWay | TakeUp | MarkPublished | PublishRestore | RollBack):

@@ -210,7 +210,7 @@ class RestoreEffects:
 
     async def _change_unbounded(
         self, effect: Create | PublishRestore | RollBack, draft: RestoreDraft
-    ) -> Mapping[AgentName, tuple[ShardTask, ...]] | None:
+    ) -> Mapping[AgentName, tuple[ShardTask, ...]] | bool | None:
         match effect:
             case Create():
                 await put_begun(self._context, effect.epoch)
@@ -218,7 +218,8 @@ class RestoreEffects:
                 sessions = await read_sessions(self._context)
                 return await self._recreation(draft).create(_hosts(effect.members, sessions))
             case PublishRestore():
-                await self._reveal(draft)
+                if not await self._reveal(draft, effect.read_s):
+                    return False
                 state = State.DONE
             case RollBack():
                 await check_undoable(self._context, effect.epoch)
@@ -232,8 +233,8 @@ class RestoreEffects:
     def _recreation(self, draft: RestoreDraft) -> CollectionCreator | ShardRepairer:
         return (ShardRepairer if draft.repairs else CollectionCreator)(self._context, draft)
 
-    async def _reveal(self, draft: RestoreDraft) -> None:
-        await publish_restore(self._context, draft)
+    async def _reveal(self, draft: RestoreDraft, read_s: float | None) -> bool:
+        return await publish_restore(self._context, draft, read_s)
 
     # VERIFY
 

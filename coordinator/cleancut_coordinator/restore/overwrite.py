@@ -15,6 +15,7 @@ from cleancut.core.primitives.ids import AgentName, PeerId, ShardId
 from cleancut.core.protocol.etcd_records import ShardTask
 from cleancut.core.protocol.states import OperationKind, Phase, State
 from cleancut.core.restore.overwrite import (
+    BOTH_THERE,
     KEPT_S,
     OldData,
     check_old,
@@ -34,8 +35,8 @@ from cleancut_coordinator.leader import requests
 
 _DRAIN_S = 30.0
 _APPLY_S = 15.0
-_FRESH_S = 5.0
-"""How old a look may be at which a collection is deleted by its name."""
+_FRESH_S = 2.0
+"""How old the reading may be, and a look, at which a collection is deleted by its name."""
 
 
 async def find_old(context: CoordinatorContext, draft: RestoreDraft) -> OldData:
@@ -89,12 +90,8 @@ async def drain_old(
     await hold_old(context, draft)
     peer = await first_peer(context.peers)
     found = (await peer.telemetry()).collections.get(old.collection)
-    there = (await peer.placement(old.collection)).shards if found is not None else ()
-    check_old(
-        old,
-        None if found is None else found.uuid or "",
-        [(ShardId(replica.shard_id), PeerId(replica.peer_id), replica.state) for replica in there],
-    )
+    there = await _replicas(peer, old) if found is not None else []
+    check_old(old, None if found is None else found.uuid or "", there)
     sessions = (await read_sessions(context)).values()
     agents = {one.peer_id: one.name for one in sessions if one.peer_id is not None}
     tasks = reading_tasks(old, agents)
@@ -103,24 +100,30 @@ async def drain_old(
     return tasks
 
 
-async def delete_old(context: CoordinatorContext, draft: RestoreDraft) -> None:
-    """The old collection is gone, and the aliases that it had point to the restored one.
-    Repeatable. Without effect, unless the restore overwrites one.
+async def delete_old(
+    context: CoordinatorContext, draft: RestoreDraft, read_s: float | None
+) -> bool:
+    """The old collection is gone, and the aliases that it had point to the restored one; or False,
+    if it is there and was not read just now, from `read_s` on. Its backup is held, and there,
+    before it is read. Repeatable. Without effect, unless the restore overwrites one.
 
     Order: the aliases first, since Qdrant deletes those of a collection with it.
-    Raises: Refused, if it was created again meanwhile; NotFound, Corrupt, if its backup is not
-        there; Unavailable, TimedOut, Fenced.
+    Raises: Refused, if it was created again meanwhile, or a replica of it is not Active; NotFound,
+        Corrupt, if its backup is not there; Unavailable, TimedOut, Fenced.
     Limits: Qdrant deletes by name, see `CollectionCreator`.
     """
     old = draft.old
     if old is None:
-        return
+        return True
     (planned,) = draft.planned
-    began_s = context.clock.monotonic_s()
     knowing = await _who_shows(context, draft, old)
     if knowing is None:
-        return
-    await hold_old(context, draft)
+        return True
+    clock = context.clock
+    if read_s is None or clock.monotonic_s() - read_s > _FRESH_S:
+        await hold_old(context, draft)
+        return False
+    check_old(old, old.uuid, await _replicas(knowing, old), BOTH_THERE)
     there = await knowing.aliases()
     moved = [alias for alias, _ in planned.replaced if there.get(alias) == old.collection]
     await check_phase(context, draft.epoch, Phase.PUBLISH)
@@ -131,8 +134,8 @@ async def delete_old(context: CoordinatorContext, draft: RestoreDraft) -> None:
                 for alias in moved
             ]
         )
-    if context.clock.monotonic_s() - began_s > _FRESH_S:
-        raise TimedOut(f"looking took over {_FRESH_S:.0f} s, so it is done again")
+    if clock.monotonic_s() - read_s > _FRESH_S:
+        return False
     await knowing.delete_collection(old.collection)
 
     async def gone() -> bool | None:
@@ -140,6 +143,13 @@ async def delete_old(context: CoordinatorContext, draft: RestoreDraft) -> None:
 
     if not await first_value(context.clock, gone, _APPLY_S):
         raise TimedOut(f"collection {old.collection!r} is still there after its deletion")
+    return True
+
+
+async def _replicas(peer: Qdrant, old: OldData) -> list[tuple[ShardId, PeerId, str]]:
+    """Where the replicas of the old collection are, with their states."""
+    there = (await peer.placement(old.collection)).shards
+    return [(ShardId(one.shard_id), PeerId(one.peer_id), one.state) for one in there]
 
 
 async def _who_shows(

@@ -21,15 +21,19 @@ _APPLY_S = 15.0
 _POLL_S = 0.1
 
 
-async def publish_restore(context: CoordinatorContext, draft: RestoreDraft) -> None:
-    """All is as the plan says; what was repaired was never hidden. Repeatable.
+async def publish_restore(
+    context: CoordinatorContext, draft: RestoreDraft, read_s: float | None = None
+) -> bool:
+    """All is as the plan says; what was repaired was never hidden. Repeatable. False, if what is
+    overwritten has to be read before, see `delete_old`.
 
     Raises: Refused, if an alias was pointed elsewhere meanwhile; Unavailable, TimedOut, Fenced.
     """
     if draft.repairs:
-        return
+        return True
     peer = await first_peer(context.peers)
-    await delete_old(context, draft)
+    if not await delete_old(context, draft, read_s):
+        return False
     await _set_aliases(context, peer, draft)
     await _set_metadata(peer, draft)
     each = tuple(zip(draft.planned, draft.collections, strict=True))
@@ -41,6 +45,7 @@ async def publish_restore(context: CoordinatorContext, draft: RestoreDraft) -> N
             await peer.patch_collection(planned.created_as, {"strict_mode_config": strict})
     if draft.quotas is not None:
         await peer.put_quotas(draft.quotas)
+    return True
 
 
 async def find_replaced(

@@ -353,8 +353,9 @@ class Attempt:
         await self.reveal_now()
 
     async def reveal_now(self) -> None:
-        """Whatever phase ctl stands at."""
-        await self.coordinator.run(PublishRestore(EPOCH, self.draft))
+        """Whatever phase ctl stands at, and as if what is overwritten had just been read."""
+        now_s = self.context.clock.monotonic_s()
+        await self.coordinator.run(PublishRestore(EPOCH, self.draft, now_s))
 
 
 def as_itself(entry: CollectionEntry) -> CollectionPlan:

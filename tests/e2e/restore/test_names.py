@@ -274,7 +274,9 @@ def test_a_renamed_collection_is_made_under_the_new_name_only(attempt: Attempt) 
 async def overwriting(attempt: Attempt) -> None:
     """An attempt that has recovered all, and may delete the old `docs`."""
     uuid = (await attempt.clients[0].telemetry()).collections[NAME].uuid
-    old = OldData(NAME, uuid or "", BACKUP, OperationId("b-1"), (), (), ())
+    there = (await attempt.clients[0].placement(NAME)).shards
+    shards = tuple(sorted({ShardId(one.shard_id) for one in there}))
+    old = OldData(NAME, uuid or "", BACKUP, OperationId("b-1"), shards, (), ())
     await point(attempt, live=NAME)
     over = replace(BESIDE, action="overwrite", published_as=NAME, aliases=(NAME, "live"))
     await attempt.begin_as(replace(over, replaced=(("live", NAME),)))
@@ -289,7 +291,9 @@ def test_an_overwrite_goes_on_after_its_deletion(attempt: Attempt) -> None:
         await overwriting(attempt)
         await attempt.move(Phase.PUBLISH)
         draft = await attempt.read_draft()
-        await delete_old(attempt.context, draft)
+        assert not await delete_old(attempt.context, draft, None)
+        assert NAME in await attempt.clients[0].collections(), "deleted unread"
+        assert await delete_old(attempt.context, draft, attempt.context.clock.monotonic_s())
         assert await attempt.clients[0].aliases() == {"live": NEW, "other": OLD}
         for _ in range(2):
             await attempt.reveal()
@@ -323,8 +327,9 @@ def test_without_its_backup_the_old_collection_stays(attempt: Attempt) -> None:
     async def body() -> None:
         await overwriting(attempt)
         await put_tombstone(attempt.context, BACKUP, "by hand")
+        await attempt.move(Phase.PUBLISH)
         with pytest.raises(NotFound):
-            await attempt.reveal()
+            await delete_old(attempt.context, await attempt.read_draft(), None)
         await check_old(attempt)
 
     attempt.run(body())

@@ -32,9 +32,9 @@ from cleancut.core.restore.plan import PlacementPlan, make_plan
 from cleancut.core.restore.target import TargetPeer
 from tests.support.restore_groups import collection, group, shard, target
 from tests.unit.core.restore.test_restore import CHOICES, PHASES, _perturb, _run_until
-from tests.unit.core.restore.world import AGENTS, COORDINATOR, World
+from tests.unit.core.restore.world import AGENTS, BROKEN, World
 
-OLD, KEPT = "docs", 7
+OLD, KEPT, FRESH_S = "docs", 7, 2.0
 ID = "r-0123456789abcdef"
 
 
@@ -47,6 +47,7 @@ class OverwriteWorld(World):
     old_drains: int = 0
     old_writes: int = 0
     seen: dict[AgentName, int] = field(default_factory=dict)
+    read_late: set[AgentName] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -67,23 +68,30 @@ class OverwriteWorld(World):
             return reading_tasks(old, {PeerId(n): name for n, name in enumerate(AGENTS)})
         if isinstance(effect, ReadNumbers) and effect.tasks[0].parent is not None:
             self.seen[AgentName(owner)] = self.old_writes
+            if self.marked:
+                self.read_late.add(AgentName(owner))
+            if not self.old_there:
+                return Readings((None,), "start", 99)
             number = KEPT + self.old_drains + self.old_writes
             began = self.startups[AgentName(owner)]
             incarnation = f"start {AGENTS.index(AgentName(owner)) + 100 * began}"
             return Readings((number,), incarnation, 99)  # arrivals: of this very restore
-        result = super().act(owner, effect)
-        if owner == COORDINATOR and isinstance(effect, PublishRestore):
+        if isinstance(effect, PublishRestore) and self.old_there:
+            if effect.read_s is None or self.now_s - effect.read_s > FRESH_S:
+                return False
             self.old_there = False
-        return result
+        return super().act(owner, effect)
 
     def check(self) -> None:
         super().check()
         if not self.old_there:
             assert self.marked, "deleted before that was decided"
-            assert set(self.seen) == set(AGENTS), "deleted before all shards were read again"
+            assert self.read_late == set(AGENTS), "deleted before all shards were read again"
             assert not any(self.seen.values()), "deleted although it was written to"
         if self.operation.state in {State.ROLLED_BACK, State.ABORTED}:
             assert self.old_there, "the old data is gone, and the new data too"
+        if self.operation.state is State.NEEDS_OPERATOR and self.marked:
+            assert self.made, "undone although it is decided"
 
 
 def _begun() -> OverwriteWorld:
@@ -99,7 +107,7 @@ def test_the_old_data_is_read_again_before_it_is_deleted() -> None:
     world.check()
     assert world.operation.state is State.DONE
     seal = PHASES.index(Phase.SEAL) + 1
-    phases = [*PHASES[:seal], Phase.STANDSTILL, *PHASES[seal:]]
+    phases = [*PHASES[:seal], Phase.STANDSTILL, Phase.PUBLISH, *PHASES[seal:]]
     assert [ctl.phase for ctl, _ in world.history] == phases
     assert (world.old_drains, world.old_there) == (1, False)
 
@@ -144,6 +152,46 @@ def test_a_write_to_the_old_data_undoes_the_restore(phase: Phase) -> None:
     assert world.operation.state is State.ROLLED_BACK
     assert world.operation.failure is not None
     assert "(peer 0) applied 1 other operation since" in (world.operation.failure.message)
+
+
+def test_a_write_after_the_decision_leaves_both() -> None:
+    """The data is there twice, and an operator has to say which it is to be."""
+    world = _begun()
+    _run_until(world, Phase.PUBLISH)
+    world.write_old()
+    world.run_on()
+    world.check()
+    assert (world.operation.state, world.old_there) == (State.NEEDS_OPERATOR, True)
+    assert world.operation.failure is not None
+    assert "shard 0 of 'docs' at a (peer 0) applied 1 other" in world.operation.failure.message
+    assert "nothing was deleted" in world.operation.failure.hint
+
+
+def test_a_reading_that_got_old_is_repeated() -> None:
+    """By the same leader, if the deletion fails for a while, and by the next one in any case."""
+    world = _begun()
+    _run_until(world, Phase.PUBLISH)
+    while not any(isinstance(e, PublishRestore) and e.read_s is not None for _, e in world.running):
+        if not world.deliver_all():
+            world.answer(0)
+    (index,) = [i for i, (_, e) in enumerate(world.running) if isinstance(e, PublishRestore)]
+    world.answer(index, BROKEN)
+    world.write_old()
+    world.run_on()
+    world.check()
+    assert (world.operation.state, world.old_there) == (State.NEEDS_OPERATOR, True)
+    assert world.ctl.round == 2
+
+
+def test_a_deletion_whose_answer_is_lost_is_found_done() -> None:
+    """A shard without a number says that the collection may be gone: that is looked at."""
+    world = _begun()
+    _run_until(world, Phase.PUBLISH)
+    world.deliver_all()
+    world.old_there = False
+    world.read_late = set(AGENTS)
+    world.run_on()
+    assert world.operation.state is State.DONE
 
 
 def test_a_peer_that_was_restarted_proves_nothing() -> None:
