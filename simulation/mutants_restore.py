@@ -247,7 +247,7 @@ RESTORE_MUTANTS = {
         ("overwritten_is_kept",),
         (Patch(Overwriting, "_read_again", read_never),),
         _OVERWRITES,
-        first=206,
+        first=210,
     ),
     "overwrites_by_log": Mutant(
         "a position of what is overwritten is a number, and not an index of its log",
