@@ -68,7 +68,7 @@ class MemorySource:
         return await self.operations.protection()
 
     async def schedules(self) -> tuple[Schedule, ...]:
-        return (await self.operations.list_schedules()).schedules
+        return (await self.operations.schedules.list_schedules()).schedules
 
     async def due(self) -> dict[str, DueTimes]:
         return {}
