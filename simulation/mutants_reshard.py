@@ -84,7 +84,7 @@ RESHARD_MUTANTS = {
         ("no_point_lost",),
         (Patch(StepMigration, "_empty_last", stream_once_each), _UNCOUNTED),
         _RESHARDS,
-        first=403,
+        first=441,
     ),
     "streams_once_counted": Mutant(
         "on the way down each replica gets a stream of its own, or the counts never agree",
