@@ -94,7 +94,7 @@ REGRESSION_MUTANTS = {
         ("old_data_stays",),
         (Patch(recovery, "check_chosen", check_nothing),),
         {"situation": "replaced_early"},
-        first=16632,
+        first=23274,
     ),
     "uploads_by_name": Mutant(
         "a tar is uploaded by a name that goes with its collection",
