@@ -15,7 +15,7 @@ from cleancut.core.protocol.effect_requests import Drain, Probe
 from cleancut.core.protocol.etcd_records import Ctl, Failure, Reading, Vote
 from cleancut.core.protocol.evidence import only_drained
 from cleancut.core.protocol.high_water import ReadMarks
-from cleancut.core.protocol.moment import REPLAY_BYTES_PER_S, ShardMoment
+from cleancut.core.protocol.moment import ShardMoment
 from cleancut.core.protocol.requests import RestoreRequest
 from cleancut.core.protocol.states import PERMANENT, Phase, State
 from cleancut.core.protocol.votes import Members, Votes, with_tasks
@@ -196,7 +196,7 @@ RestoreEffect = (
 def recover_bound_s(size_bytes: int, replay: ShardMoment | None = None) -> float:
     """Time limit to pull and load one shard, and to replay its log, while others share disk, store
     and processors."""
-    log_s = replay.log_bytes / REPLAY_BYTES_PER_S if replay is not None else 0.0
+    log_s = replay.replay_s if replay is not None else 0.0
     return RECOVER_S + (size_bytes / RECOVER_BYTES_PER_S + log_s) * AT_ONCE
 
 

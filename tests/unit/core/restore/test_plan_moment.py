@@ -102,3 +102,5 @@ def test_the_bound_of_a_recovery_counts_the_replay() -> None:
         replay=SHARDS[0],
     )
     assert recover_bound_s(1_000, task.replay) >= recover_bound_s(1_000) + 0.5
+    small = replace(SHARDS[0], first=1, last=10_000_000, log_bytes=10_000_000)
+    assert recover_bound_s(1_000, small) >= 2_000, "each operation takes its time"
