@@ -211,6 +211,7 @@ _EXPLAINED = {
             'cleancut schedule set drill --do drill --cron "0 6 * * SUN" --shards 4',
         ),
     ),
+    "schedule show": Explained("how-to/schedules", ("cleancut schedule show nightly",)),
     "schedule trigger": Explained("how-to/schedules", ("cleancut schedule trigger nightly",)),
     "token": Explained("how-to/security", ("cleancut token new --name ci --role operator",)),
     "token new": Explained(

@@ -19,6 +19,7 @@ from cleancut.cli.options import (
 from cleancut.cli.render.output import emit, emit_many
 from cleancut.cli.settings import Noun, parse_duration, settings_of
 from cleancut.cli.wait import Job, ask, run_job
+from cleancut.core.primitives.errors import NotFound
 
 if TYPE_CHECKING:
     from cleancut.api.backups import Backup
@@ -41,6 +42,18 @@ def list_(context: click.Context, /) -> None:
     settings = settings_of(context)
     found = ask(settings, lambda client: client.list_schedules())
     emit_many(settings.output, "schedules", found.schedules)
+
+
+@schedule.command()
+@_name
+@click.pass_context
+def show(context: click.Context, /, name: str) -> None:
+    """Show one schedule, how it is defined and how far it is."""
+    settings = settings_of(context)
+    found = _find(settings, name)
+    if found is None:
+        raise NotFound(f"there is no schedule {name!r}", "see `cleancut schedule list`")
+    emit(settings.output, "schedule", found)
 
 
 @schedule.command()

@@ -18,7 +18,7 @@ SHAPE = Shape(points=300, dims=8, shards=2)
 def test_a_node_is_backed_up_lost_and_restored_over_a_crash(
     kind: Kind, runner: asyncio.Runner, tmp_path: Path
 ) -> None:
-    """After kill -9 it is there at once, and epochs go on."""
+    """After kill -9 it is there at once, epochs go on, and a schedule of a call is kept."""
 
     async def body() -> None:
         async with launch_peers(1, tmp_path / "peers", kind, standalone=True) as (peer,):
@@ -38,12 +38,17 @@ async def _life(solo: Solo, peer: PeerProcess) -> None:
         await solo.start()
         await solo.back_up()
         answers = await read_answers(data)
+        made = await solo.cleancut(
+            "schedule", "set", "own", "--cron", "@yearly", "--keep-last", "2"
+        )
         await solo.kill()
         await data.client.delete_collection(data.collection)
         await solo.start()
         answer = await solo.cleancut("restore", "start", "latest", "--yes")
         assert answer.value("restore")["state"] == "DONE"
         assert await read_answers(data) == answers
+        (kept,) = (await solo.cleancut("schedule", "list")).value("schedules")
+        assert kept["revision"] == made.value("schedule")["revision"] > 0
         opened = sorted(path.parent.name for path in solo.marks())
         assert [int(epoch) for epoch in opened] == [1, 2], "the restore has an epoch of its own"
 

@@ -25,9 +25,11 @@ def test_one_is_set_replaced_and_deleted() -> None:
             again = await cleancut(*at, *words, "--attempts", "7")
             listed = await cleancut(*at, "list", "-o", "json")
             table = await cleancut(*at, "set", "weekly", "--cron", "@daily")
+            shown = await cleancut(*at, "show", "weekly", "-o", "json")
             unasked = await cleancut(*at, "delete", "weekly")
             deleted = await cleancut(*at, "delete", "weekly", "--yes", "-o", "json")
             gone = await cleancut(*at, "delete", "weekly", "--yes")
+            unknown = await cleancut(*at, "show", "weekly")
         one = made.json()["schedule"]
         assert (one["origin"], one["jitter_s"], one["labels"]) == ("api", 600.0, {"team": "search"})
         assert (one["retention"]["keep_last"], one["collections"]) == (8, ["docs"])
@@ -36,9 +38,10 @@ def test_one_is_set_replaced_and_deleted() -> None:
         assert (two["attempts"], two["retention"], two["collections"]) == (7, None, [])
         assert [each["name"] for each in listed.json()["schedules"]] == ["nightly", "weekly"]
         assert "defined by" in table.out
+        assert shown.json()["schedule"]["cron"] == "@daily"
         assert unasked.code == Exit.USAGE
         assert deleted.json()["schedule"]["name"] == "weekly"
-        assert gone.code == Exit.NOT_FOUND
+        assert gone.code == unknown.code == Exit.NOT_FOUND
         assert list(memory.schedules.all) == ["nightly"]
 
     run(scenario())
