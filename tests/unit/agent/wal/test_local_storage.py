@@ -44,7 +44,10 @@ def test_what_is_no_data_directory_is_said(tmp_path: Path) -> None:
 
 
 def test_an_empty_peer_has_nothing_against_it(tmp_path: Path) -> None:
+    """But its directory says whose it is, from the first start on."""
     (tmp_path / "collections").mkdir()
+    assert "whose it is" in wal_gate(LocalWalStorage(tmp_path).facts(), "1.18.3", PeerId(7))
+    (tmp_path / "raft_state.json").write_bytes(b'{"this_peer_id": 7, "state": {}}')
     facts = LocalWalStorage(tmp_path).facts()
     assert facts.file_system
     if facts.file_system == "ext4":
