@@ -247,7 +247,7 @@ BACKUP_MUTANTS = {
         ("quiet_is_true",),
         (Patch(peer_view, "_state", always_green),),
         {"situation": "failed_writes"},
-        first=139,
+        first=439,
     ),
     "any_session": Mutant(
         "votes are guarded by the session",
@@ -260,7 +260,7 @@ BACKUP_MUTANTS = {
         ("votes_answer",),
         (Patch(agent_loop, "Modified", of_any_session),),
         {"calm": False},
-        first=184,
+        first=192,
     ),
     "misses_one": Mutant(
         "a commit is guarded by all votes",
@@ -293,7 +293,7 @@ BACKUP_MUTANTS = {
         ("quiet_is_true", "cut_in_window"),
         (Patch(LeaderBackupEffects, "_drain_one", drain_unawaited),),
         {"burst": True, "calm": False},
-        first=2373,
+        first=2447,
     ),
     "rewrites": Mutant(
         "what is published is what was decided",
