@@ -64,6 +64,7 @@ PAIRS: list[tuple[type[api_values.ApiValue], Any]] = [
     (backups.BackupCheck, backup_pb2.BackupCheck),
     (garbage.KeptBackup, backup_pb2.KeptBackup),
     (restores.Restore, restore_pb2.Restore),
+    (restores.RestoreEstimate, restore_pb2.RestoreEstimate),
     (restores.RestorePage, restore_pb2.ListRestoresResponse),
     (restores.RestoredCollection, restore_pb2.RestoredCollection),
     (restores.RestorePlan, restore_pb2.RestorePlan),
