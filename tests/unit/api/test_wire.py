@@ -72,6 +72,7 @@ PAIRS: list[tuple[type[api_values.ApiValue], Any]] = [
     (restores.Rename, restore_pb2.Rename),
     (restores.ShardNumber, restore_pb2.ShardNumber),
     (restores.PlannedReshard, restore_pb2.PlannedReshard),
+    (restores.RestoreEstimate, restore_pb2.RestoreEstimate),
     (restores.KeptCollection, restore_pb2.KeptCollection),
     (restores.OverwrittenCollection, restore_pb2.OverwrittenCollection),
     (restores.PlannedCollection, restore_pb2.PlannedCollection),
