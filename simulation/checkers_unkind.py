@@ -13,6 +13,7 @@ from cleancut.core.protocol.states import Phase, State
 from simulation.checkers_store import named_by_group
 from simulation.operations import HEALTHY
 from simulation.outcome import Checker, Outcome
+from simulation.replica import USER
 from simulation.unkindness import SICK
 from simulation.wal import cut_of
 
@@ -34,7 +35,8 @@ def nothing_lost_is_named(outcome: Outcome) -> Iterator[str]:
 
 def healthy_is_backed_up(outcome: Outcome) -> Iterator[str]:
     """A backup of what is healthy is made while another collection, or consensus, is sick. A shard
-    that is moved meanwhile is not healthy: the refusal says so."""
+    that is moved meanwhile is not healthy: the refusal says so; nor is a collection that a stranger
+    deletes meanwhile."""
     asked = next((one for one in outcome.asked if one.name == HEALTHY), None)
     if asked is None:
         return
@@ -42,6 +44,8 @@ def healthy_is_backed_up(outcome: Outcome) -> Iterator[str]:
     if record is not None and record.failure is not None and _moving(record.failure):
         return
     if record is None or record.state is not State.COMMITTED:
+        if any(one.name != SICK and one.dropper == USER for one in outcome.qdrant.every):
+            return
         yield f"the backup of what is healthy: {asked.refused or record}"
         return
     held = {entry.name for entry in outcome.manifests()[record.epoch].collections}

@@ -20,7 +20,13 @@ from cleancut.api.repairs import Repair
 from cleancut.api.values import ApiValue
 from cleancut.core.maintenance.schedule import Do, ScheduleRule
 from cleancut.core.maintenance.stories import GOOD, SCHEDULE_VARIABLE
-from cleancut.core.primitives.errors import Invalid, TimedOut, Unavailable, from_reason
+from cleancut.core.primitives.errors import (
+    CleancutError,
+    Invalid,
+    TimedOut,
+    Unavailable,
+    from_reason,
+)
 from cleancut.repository.catalog import LATEST
 from cleancut.store.key_source import ENVIRONMENT as STORE_KEY
 from cleancut.store.urls import CREDENTIALS_VARIABLES
@@ -43,11 +49,11 @@ class Outcome(NamedTuple):
 async def run_check(context: CoordinatorContext, name: str, schedule: ScheduleRule) -> Outcome:
     """What the command of that schedule found; the store's verification log has the rest. Limits: a
     day."""
-    words = _words(context, schedule)
     try:
+        words = _words(context, schedule, await backup_of(context, schedule))
         variables = {SCHEDULE_VARIABLE: name}
         code, out, err = await run_command(context, schedule.do, *words, variables=variables)
-    except (TimedOut, Unavailable) as error:
+    except CleancutError as error:
         return Outcome(error.message, recorded=False)
     return Outcome(GOOD if code == 0 else trouble(code, out, err), recorded=code >= 0)
 
@@ -122,9 +128,24 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in mine}
 
 
-def _words(context: CoordinatorContext, schedule: ScheduleRule) -> list[str]:
+async def backup_of(context: CoordinatorContext, schedule: ScheduleRule) -> str:
+    """The newest whole backup that holds what the schedule drills: the latest may be of others."""
+    if schedule.do is not Do.DRILL or not schedule.collections:
+        return LATEST
+    await context.catalog.read()
+    held = [
+        one
+        for one in context.catalog.protecting()
+        if not (one.damaged or one.imported)
+        and set(schedule.collections) <= {*one.collections, *one.aliases}
+    ]
+    newest = max(held, key=lambda one: one.cut_at_s, default=None)
+    return str(newest.epoch) if newest is not None else LATEST
+
+
+def _words(context: CoordinatorContext, schedule: ScheduleRule, backup: str) -> list[str]:
     if schedule.do is not Do.COPY:
-        return [LATEST, *_flags(schedule)]
+        return [backup, *_flags(schedule)]
     there = context.stores[schedule.to]
     rule, words = there.rule, ["--new", "--to", there.rule.url]
     if rule.upload_rate_bytes:

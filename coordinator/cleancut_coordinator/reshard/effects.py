@@ -43,7 +43,7 @@ from cleancut_coordinator.etcd_state import check_restored, read_sessions
 from cleancut_coordinator.layout import read_allowed, read_layout
 from cleancut_coordinator.leader.high_water import open_epoch, put_begun
 from cleancut_coordinator.leader.state import format_now
-from cleancut_coordinator.reshard.migration import StepMigration, shards_of
+from cleancut_coordinator.reshard.migration import CollectionGone, StepMigration, shards_of
 
 _POLL_S = 0.5
 
@@ -73,9 +73,7 @@ class ReshardEffects:
             case FinishStep():
                 return await self._finish(effect)
             case AbortStep():
-                step = await self._migration(effect.epoch, effect.draft)
-                left = await step.abort()
-                return len(shards_of(left, step.draft.plan.shard_key))
+                return await self._abort(effect)
             case _:
                 raise AssertionError(f"not a reshard's effect: {effect}")
 
@@ -197,6 +195,17 @@ class ReshardEffects:
         if draft.step.direction is Direction.DOWN:
             return {}
         return await self._tasks(draft, effect.members, draft.step.old)
+
+    async def _abort(self, effect: AbortStep) -> int:
+        """0, if the collection is gone, and so nothing of the step is left."""
+        step = await self._migration(effect.epoch, effect.draft)
+        try:
+            left = await step.abort()
+        except CollectionGone:
+            return 0
+        except NotFound as error:  # not all peers have applied it yet: sure at the next try
+            raise Unavailable(error.message, error.hint) from error
+        return len(shards_of(left, step.draft.plan.shard_key))
 
     async def _finish(self, effect: FinishStep) -> FinishedStep:
         step = await self._migration(effect.epoch, effect.draft)

@@ -43,6 +43,10 @@ def uuid_of(operation: OperationId, epoch: Epoch) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"cleancut:{operation}/{epoch}"))
 
 
+class CollectionGone(NotFound):
+    """The collection was deleted meanwhile, so nothing of the step is left."""
+
+
 @dataclass(slots=True)
 class StepMigration:
     """One attempt at one step. Each call may be repeated.
@@ -219,9 +223,10 @@ class StepMigration:
         return states == {ACTIVE} and not placement.transfers
 
     async def abort(self) -> Placement:
-        """Nothing of the step is left, or it was never begun. The placement after it."""
+        """Nothing of the step is left, or it was never begun. The placement after it. Raises:
+        CollectionGone."""
         peer = await first_peer(self.context.peers)
-        if self._mine(await peer.placement(self.name)):
+        if self._mine(await self._present(peer)):
             await self._name_step(peer, Phase.ROLLBACK)
             await check_phase(self.context, self.epoch, Phase.ROLLBACK)
             try:
@@ -232,6 +237,27 @@ class StepMigration:
             await self._applied(peer)
         await self._unname_step(peer)
         return await self._quiet(peer, aborted=True)
+
+    async def _present(self, peer: Qdrant) -> Placement:
+        """As any peer has it: one alone may lag. Raises: CollectionGone, if most peers have applied
+        that the collection was deleted, and none that answers has it; Unavailable, if few do."""
+        try:
+            return await peer.placement(self.name)
+        except NotFound:
+            without = 0
+        for one in self.context.peers:
+            try:
+                return await one.placement(self.name)
+            except NotFound:
+                without += 1
+            except (Unavailable, TimedOut):
+                continue
+        if 2 * without > len(self.context.peers):
+            raise CollectionGone(f"collection {self.name!r} was deleted")
+        raise Unavailable(
+            f"peer {peer.url} has no collection {self.name!r}, and most others do not answer",
+            "start the peers that are away",
+        )
 
     # The alias that stands for the step
 

@@ -15,8 +15,8 @@ from cleancut.repository.shards.recipe_reader import missing_packs
 from cleancut.repository.verification_log import read_damage
 from cleancut.verification.reread import read_again
 
-_TRIED = 20
-"""Other backups that are looked at, at most."""
+_TRIED, _READ = 20, 500
+"""Other backups that hold the collections, and backups in all, that are looked at, at most."""
 
 
 async def find_damage(
@@ -49,15 +49,19 @@ async def newest_whole(
     store: Store, paths: Paths, collections: Collection[str], *, but: Epoch
 ) -> Epoch | None:
     """The newest backup other than `but` that holds these collections, is not known to be damaged
-    and lacks no object. Limits: 20 backups are looked at."""
+    and lacks no object. Limits: 20 that hold them are looked at, of the newest 500."""
     damage = await read_damage(store, paths)
     epochs = [epoch for epoch in await list_epochs(store, paths) if epoch != but]
-    tried = epochs[::-1][:_TRIED]
-    async with aclosing(read_rows(store, paths, tried)) as rows:  # type: ignore[type-var]
+    tried = 0
+    newest = read_rows(store, paths, epochs[::-1][:_READ])
+    async with aclosing(newest) as rows:  # type: ignore[type-var]
         async for row in rows:
             group = row.manifest
             if group is None or not set(collections) <= {one.name for one in group.collections}:
                 continue
+            tried += 1
+            if tried > _TRIED:
+                return None
             recipes = {one.recipe for one in group.shards if one.collection in collections}
             if damage.affects(row.epoch, recipes):
                 continue

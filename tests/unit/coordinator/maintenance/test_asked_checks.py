@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from cleancut.api.checks import Verdict
+from cleancut.core.maintenance.schedule import Do, ScheduleRule
+from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import NotFound, Refused, Unavailable
+from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.repository.history import list_stories
 from cleancut.repository.verification_log import list_checks
@@ -19,7 +22,9 @@ from cleancut.store.open import open_store
 from cleancut.testing.memory_etcd import MemoryEtcd
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.maintenance.asked_checks import AskedChecks
+from cleancut_coordinator.maintenance.scheduled_checks import backup_of
 from tests.support.capturing import PATHS
+from tests.support.groups import manifest, shard
 from tests.unit.cli.test_offline import Shelf
 
 LOG = configure_logging("critical", "test")
@@ -122,6 +127,24 @@ def test_a_caller_is_answered_when_the_term_ends(shelf: Shelf) -> None:
         assert caller.result() == "the verify of backup 3 ended with the leader's term"
 
     asyncio.run(run())
+
+
+def test_a_schedule_drills_the_newest_backup_that_holds_its_collections(shelf: Shelf) -> None:
+    """A newer one of other collections has nothing for it to open."""
+
+    async def body(context: CoordinatorContext, _: AskedChecks) -> None:
+        other = manifest(4, (shard("others", 0),))
+        await context.store.put(PATHS.group(Epoch(4)), encode(other))
+
+        async def drilled(*names: str) -> str:
+            rule = ScheduleRule(do=Do.DRILL, cron="0 5 * * *", collections=names)
+            return await backup_of(context, rule)
+
+        assert await drilled("books") == "3"
+        assert await drilled("others") == "4"
+        assert await drilled() == await drilled("books", "others") == "latest"
+
+    in_a_term(shelf, body)
 
 
 async def _away(checks: AskedChecks) -> str:

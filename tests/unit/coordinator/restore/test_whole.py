@@ -73,6 +73,14 @@ def test_a_whole_backup_has_no_damage(shelf: Shelf) -> None:
     assert shelf.damage() == shelf.damage(deep=True) == ()
 
 
+def test_backups_of_other_collections_do_not_hide_a_whole_one(shelf: Shelf) -> None:
+    """However many there are since."""
+    for epoch in range(3, 30):
+        made = manifest(epoch, (shard("others", 0),))
+        asyncio.run(shelf.store.put(PATHS.group(Epoch(epoch)), encode(made)))
+    assert shelf.newest() == 1
+
+
 @pytest.mark.parametrize("short", [True, False])
 def test_missing_and_short_packs_are_named_with_another_backup(short: bool, shelf: Shelf) -> None:
     _, pack = shelf.packs
