@@ -39,6 +39,8 @@ BATCH, WAL_MB, CALM = 100, 1, 8_000
 class BatchWriter(Writer):
     """Sends a hundred operations in a request: each is an entry of the log."""
 
+    text = "x" * 100
+
     async def create(self) -> None:
         body = {
             "vectors": {"size": 4, "distance": "Dot"},
@@ -54,9 +56,8 @@ class BatchWriter(Writer):
     async def write(self, http: aiohttp.ClientSession) -> bool | None:
         ids = range(self.next_id, self.next_id + BATCH)
         self.next_id += BATCH
-        text = "x" * 100
         upserts = [
-            {"upsert": {"points": [{"id": i, "vector": [1, 2, 3, 4], "payload": {"t": text}}]}}
+            {"upsert": {"points": [{"id": i, "vector": [1, 2, 3, 4], "payload": {"t": self.text}}]}}
             for i in ids
         ]
         body = json.dumps({"operations": upserts})
