@@ -93,7 +93,11 @@ class AbortsLate(RestoreMachine):
 
 
 async def drop_any(
-    self: CollectionCreator, peer: Qdrant, wanted: TargetCollection, record: Creation
+    self: CollectionCreator,
+    peer: Qdrant,
+    wanted: TargetCollection,
+    record: Creation,
+    total: int | None,
 ) -> None:
     """Drops whatever has the name."""
     await peer.delete_collection(wanted.name)

@@ -109,8 +109,12 @@ def test_functions_of_mutants_are_called_as_those_that_they_replace() -> None:
             if isinstance(patch.owner, dict) or not inspect.isfunction(patch.value):
                 continue
             real, mine = vars(patch.owner)[patch.name], patch.value
-            if inspect.getfullargspec(mine).varkw is None:
+            spec = inspect.getfullargspec(mine)
+            if spec.varkw is None:
                 assert by_name_alone(mine) == by_name_alone(real), (name, patch.name)
+            if spec.varargs is None and inspect.isfunction(real):
+                places = len(inspect.getfullargspec(real).args)
+                assert len(spec.args) == places, (name, patch.name)
 
 
 def by_name_alone(function: Callable[..., object]) -> list[str]:
