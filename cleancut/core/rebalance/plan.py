@@ -27,8 +27,9 @@ _ORDER = ("replicate", "move", "drop")
 
 class Step(Record, frozen=True):
     """One change of one shard's replicas: `source` has one, and loses it unless it replicates;
-    `target` gets one, None if it is dropped. Order: waves one after the other, and within one the
-    steps of one shard; those of different shards as it comes."""
+    `target` gets one, None if it is dropped. `keeps`: how many others a drop leaves at least.
+    Order: waves one after the other, and within one the steps of one shard; those of different
+    shards as it comes."""
 
     action: Literal["replicate", "move", "drop"]
     collection: str
@@ -37,6 +38,7 @@ class Step(Record, frozen=True):
     target: PeerId | None = None
     size_bytes: int = 0
     wave: int = 0
+    keeps: int = 0
 
     @property
     def shard(self) -> Shard:
@@ -157,7 +159,8 @@ def _steps(spread: Spread, wave: int) -> list[Step]:
             given[source] += 1
             made.append(_step(action, (name, number), (source, target), (size, wave)))
         for peer in removed[len(added) :]:
-            made.append(_step("drop", (name, number), (peer, None), (size, wave)))
+            drop = _step("drop", (name, number), (peer, None), (size, wave))
+            made.append(replace(drop, keeps=len(after)))
     load = dict.fromkeys(spread.peers, 0)
     for before in spread.before.values():
         for peer in before:

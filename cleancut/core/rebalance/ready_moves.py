@@ -65,7 +65,10 @@ def _dropping(step: Step, now: ShardNow) -> StepState:
     if step.source not in now.states:
         return StepState.DONE
     others = [state for peer, state in now.states.items() if peer != step.source]
-    return StepState.READY if ACTIVE in others else StepState.INAPPLICABLE
+    if len(others) < step.keeps:
+        return StepState.DONE  # another one went meanwhile, or this one came back: none is surplus
+    enough = others.count(ACTIVE) >= max(1, step.keeps)
+    return StepState.READY if enough else StepState.INAPPLICABLE
 
 
 def next_steps(steps: Sequence[Step], now: Now) -> list[tuple[Step, StepState]]:

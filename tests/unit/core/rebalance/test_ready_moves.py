@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from cleancut.core.cluster.view import ACTIVE
 from cleancut.core.primitives.ids import PeerId, ShardId
@@ -35,6 +36,7 @@ def step(action: str, source: PeerId, target: PeerId | None = None, shard: int =
 
 
 MOVE, GROW, DROP = step("move", A, B), step("replicate", A, B), step("drop", A)
+SURPLUS = replace(DROP, keeps=2)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +59,9 @@ MOVE, GROW, DROP = step("move", A, B), step("replicate", A, B), step("drop", A)
         (DROP, ShardNow({A: ON}), StepState.INAPPLICABLE),
         (DROP, ShardNow({A: ON, B: "Dead"}), StepState.INAPPLICABLE),
         (DROP, ShardNow({A: ON, B: ON, C: "Partial"}, (B, C)), StepState.BUSY),
+        (SURPLUS, ShardNow({A: ON, B: ON, C: ON}), StepState.READY),
+        (SURPLUS, ShardNow({A: ON, B: ON}), StepState.DONE),  # moved back: it is not surplus
+        (SURPLUS, ShardNow({A: ON, B: ON, C: "Dead"}), StepState.INAPPLICABLE),
     ],
 )
 def test_how_far_a_step_is(one: Step, now: ShardNow | None, expected: StepState) -> None:
