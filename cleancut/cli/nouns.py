@@ -45,7 +45,8 @@ NOUNS = {
     "archive": Noun("archive:archive", "Show the continuous archive of the shards' logs."),
     "backup": Noun("backup:backup", "Create, show, verify and delete backups."),
     "cluster": Noun(
-        "cluster:cluster", "List the clusters of a store, remove peers, and limit agents."
+        "cluster:cluster",
+        "List the clusters of a store, mend its format.json, remove peers, and limit agents.",
     ),
     "completion": Noun(
         "version:completion", 'Print a completion script: `eval "$(cleancut completion bash)"`.'

@@ -13,7 +13,6 @@ from cleancut.cli.render.output import TABLES, emit_facts
 from cleancut.cli.settings import Settings, Verb, parse_duration, settings_of
 from cleancut.cli.terminal import write_out
 from cleancut.cli.wait import ask
-from cleancut.core.doctor.protection import ProtectingBackup, collections_of_recent
 from cleancut.core.primitives.durations import format_duration
 from cleancut.core.primitives.errors import CleancutError, Unavailable
 from cleancut.core.primitives.ids import Epoch
@@ -24,6 +23,7 @@ from cleancut.core.protocol.states import State
 if TYPE_CHECKING:
     from cleancut.api.backups import Backup
     from cleancut.client.client import Client
+    from cleancut.core.doctor.protection import ProtectingBackup
 
 OK, WARNING, CRITICAL = range(3)
 _WORDS = ("OK", "WARNING", "CRITICAL")
@@ -127,6 +127,7 @@ def _all(settings: Settings) -> tuple[list[Backup], set[str]]:
     """The newest backups, newest first, and the collections that need one. Raises: Unavailable
     (what there is to protect is not known); what reading them does."""
     from cleancut.cli import offline
+    from cleancut.core.doctor.protection import collections_of_recent
 
     if settings.offline:
         found = offline.list_backups(settings, _LOOK_BACK)
@@ -144,6 +145,8 @@ def _all(settings: Settings) -> tuple[list[Backup], set[str]]:
 
 def _protecting(backup: Backup) -> ProtectingBackup:
     """Those without a time protect nothing, and say nothing of what there is."""
+    from cleancut.core.doctor.protection import ProtectingBackup
+
     return ProtectingBackup(
         epoch=Epoch(backup.epoch),
         cut_at_s=parse_time(backup.cut_at) if backup.cut_at else 0.0,
