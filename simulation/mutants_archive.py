@@ -101,6 +101,6 @@ ARCHIVE_MUTANTS = {
         ("marks_are_instants",),
         (Patch(mark_taker, "mark_of", mark_of_one),),
         _ARCHIVE,
-        first=921,
+        first=1186,
     ),
 }

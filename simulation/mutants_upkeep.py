@@ -97,7 +97,7 @@ UPKEEP_MUTANTS = {
         ("nothing_twice",),
         (Patch(Scheduler, "_start", start_and_forget),),
         {"schedules": True, "calm": False},
-        first=53,
+        first=209,
     ),
     "packs_die": Mutant(
         "what a group names stays",
@@ -113,6 +113,6 @@ UPKEEP_MUTANTS = {
             Patch(LiveSet, "_reusable", not_reusable),
         ),
         {"situation": "marked"},
-        first=1500,
+        first=2258,
     ),
 }

@@ -77,9 +77,9 @@ class Careless(GarbageCollector):
 
 
 MUTANTS: dict[str, tuple[int, dict[str, Any]]] = {
-    "names what is marked for deletion": (978, {"unknown": _nothing_unknown}),
+    "names what is marked for deletion": (1372, {"unknown": _nothing_unknown}),
     "does not mind open epochs": (4, {"garbage_collector": Hasty}),
-    "does not look again": (296, {"garbage_collector": Blind}),
+    "does not look again": (316, {"garbage_collector": Blind}),
     "forgets seeds": (1, {"garbage_collector": Careless}),
 }
 """Broken rules, and the first seed that has shown each; that nothing is deleted in the run that
