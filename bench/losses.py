@@ -25,15 +25,13 @@ from typing import Any
 
 import aiohttp
 
-from bench.measuring import show
+from bench.measuring import run_bench
 from bench.under_writes import read_lines, triple
 from cleancut.core.archive.records import Chain
 from cleancut.core.format.paths import Paths
-from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.ids import AgentName, ClusterName
 from cleancut.core.wal.operations import decode_operation
 from cleancut.repository.archive.reader import ArchiveIndex, read_chains
-from cleancut.runtime.concurrency import until_signal
 from cleancut.store.file import FileStore
 from cleancut_devcluster.launch.process import wait_for
 from cleancut_devcluster.launch.setup import Setup, launch_setup
@@ -288,16 +286,7 @@ def main() -> int:
     parser.add_argument("--qdrant", choices=("real", "standin", "auto"), default="auto")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    try:
-        asyncio.run(until_signal(run(options)))
-    except CleancutError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    finally:
-        rows = rows_of(read_lines(options.out))
-        if rows:
-            show(rows, list(rows[0]))
-    return 0
+    return run_bench(run(options), lambda: rows_of(read_lines(options.out)))
 
 
 if __name__ == "__main__":

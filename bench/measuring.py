@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
+import sys
 import time
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from cleancut.core.primitives.errors import CleancutError
+from cleancut.runtime.concurrency import until_signal
 
 MIB = 1024 * 1024
 RUN_S = 300.0
@@ -25,6 +31,21 @@ class Run:
     held_bytes: int = 0
     tree_bytes: int = 0
     detail: dict[str, Any] = field(default_factory=dict)
+
+
+def run_bench(
+    work: Coroutine[Any, Any, None], measured: Callable[[], list[dict[str, Any]]] = list
+) -> int:
+    """The exit code of a benchmark. Order: the rows of `measured` are printed however it ends."""
+    try:
+        asyncio.run(until_signal(work))
+    except CleancutError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    finally:
+        if rows := measured():
+            show(rows, list(rows[0]))
+    return 0
 
 
 def measure(command: list[str], environment: dict[str, str], directory: Path) -> Run:

@@ -9,7 +9,6 @@ and rolled forward to a mark behind all of them. `replay` is the difference in R
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import random
@@ -20,9 +19,7 @@ from typing import Any
 
 import aiohttp
 
-from bench.measuring import cpu_s, show
-from cleancut.core.primitives.errors import CleancutError
-from cleancut.runtime.concurrency import until_signal
+from bench.measuring import cpu_s, run_bench, show
 from cleancut_devcluster.launch.process import wait_for
 from cleancut_devcluster.launch.setup import Setup, launch_setup
 
@@ -160,12 +157,7 @@ def main() -> int:
     parser.add_argument("--only", choices=tuple(CASES))
     parser.add_argument("--operations", type=int, default=0)
     parser.add_argument("--qdrant", choices=("real", "standin", "auto"), default="auto")
-    try:
-        asyncio.run(until_signal(run(parser.parse_args())))
-    except CleancutError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    return run_bench(run(parser.parse_args()))
 
 
 if __name__ == "__main__":

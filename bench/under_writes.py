@@ -30,13 +30,11 @@ import aiohttp
 import qdrant_edge as edge
 
 from bench.histories import REVISION, History, Pace, acknowledged, histories, judge
-from bench.measuring import show
+from bench.measuring import run_bench
 from cleancut.core.format.paths import Paths
-from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.ids import ClusterName
 from cleancut.repository.catalog import find_group
 from cleancut.repository.shards.captured_tar import read_captured
-from cleancut.runtime.concurrency import until_signal
 from cleancut.store.file import FileStore
 from cleancut_devcluster.demo.data import COLLECTION, Data, Shape
 from cleancut_devcluster.demo.phase_times import read_search
@@ -339,16 +337,7 @@ def main() -> int:
     parser.add_argument("--qdrant", choices=("real", "standin", "auto"), default="auto")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    try:
-        asyncio.run(until_signal(run(options)))
-    except CleancutError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    finally:
-        rows = rows_of(read_lines(options.out))
-        if rows:
-            show(rows, list(rows[0]))
-    return 0
+    return run_bench(run(options), lambda: rows_of(read_lines(options.out)))
 
 
 if __name__ == "__main__":
