@@ -17,7 +17,7 @@ from cleancut.core.restore.overwrite import OldData, OldShard
 from cleancut.core.restore.overwriting import Overwriting
 from cleancut.core.restore.participant import RestoreParticipant
 from cleancut.core.restore.phases import PublishRestore, Review
-from cleancut.core.restore.report import Creation, RestoreDraft, RestoreReport
+from cleancut.core.restore.report import RestoreDraft, RestoreReport
 from cleancut.core.restore.restore import RestoreMachine
 from cleancut.qdrant.client import Qdrant
 from cleancut.repository.catalog import put_staged
@@ -93,11 +93,7 @@ class AbortsLate(RestoreMachine):
 
 
 async def drop_any(
-    self: CollectionCreator,
-    peer: Qdrant,
-    wanted: TargetCollection,
-    record: Creation,
-    total: int | None,
+    self: CollectionCreator, peer: Qdrant, wanted: TargetCollection, *_: object
 ) -> None:
     """Drops whatever has the name."""
     await peer.delete_collection(wanted.name)

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from cleancut_devcluster.demo.data import Shape
-from cleancut_devcluster.launch.process import wait_logged
+from cleancut_devcluster.launch.process import wait_for, wait_logged
 from cleancut_devcluster.launch.qdrant import PeerProcess
 from cleancut_devcluster.launch.setup import NOT_SECURED, Secured
 from tests.e2e.conftest import Launch
@@ -75,9 +75,12 @@ def test_the_next_leader_finishes(launch: Launch) -> None:
             sent = b""
             while b"b-ok" not in sent:
                 sent += await stream.content.readany()
-            async with session.get("/cluster.json") as shown:
-                told = (await shown.json())["cluster"]
-            assert told["leader"] == standby.name
+
+            async def leads() -> bool | None:
+                async with session.get("/cluster.json") as shown:
+                    return (await shown.json())["cluster"]["leader"] == standby.name or None
+
+            await wait_for(leads, "the page names the next leader", PAGE_S)
         return await world.setup.cleancut("rebalance", "watch", begun["id"])
 
     done = world.run(body()).value("rebalance")
