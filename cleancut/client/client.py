@@ -22,14 +22,14 @@ from cleancut.api.schedules import Schedule, ScheduleList
 from cleancut.api.undeletes import Undelete, UndeleteOptions, UndeletePage, UndeletePlan
 from cleancut.api.values import ApiValue
 from cleancut.api.wire import from_message, from_response, new_message, to_message
-from cleancut.client.backup_message import (
+from cleancut.client.connection import CALL_S, Link, Method
+from cleancut.client.defaults import ALL, CARE_S, DEEP_S, EVEN, GC_S, MARK_S, SEED, WHOLE
+from cleancut.client.messages import (
     backup_message,
     import_message,
     page_message,
     seed_message,
 )
-from cleancut.client.connection import CALL_S, Link, Method
-from cleancut.client.defaults import ALL, CARE_S, DEEP_S, EVEN, GC_S, MARK_S, SEED, WHOLE
 from cleancut.client.waiting import follow, last_of, new_id
 from cleancut.core.protocol.requests import BackupRequest, ImportRequest, SeedRequest
 from cleancut.runtime.tls import Tls
