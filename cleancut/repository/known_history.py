@@ -49,6 +49,11 @@ class KnownHistory:
         the store does."""
         return next((one for one in await self.entries(kinds) if one.name.id == operation), None)
 
+    async def read_whole(self, operation: str, kinds: Collection[str]) -> Story | None:
+        """The story of `find`, with its attempts. Raises: what the store does."""
+        stored = await self.find(operation, kinds)
+        return await read_story(self._store, stored.path) if stored else None
+
     async def read(self, stored: Sequence[StoredStory]) -> list[Story]:
         """Those of `stored` that can be read, in that order, without their attempts. Raises: what
         the store does."""

@@ -73,8 +73,7 @@ async def find_old(
 ) -> T | None:
     """One of the history; None, if there is none of these kinds, or the store cannot be read."""
     try:
-        stored = await context.history.find(name, kinds)
-        story = await read_story(context.store, stored.path) if stored else None
+        story = await context.history.read_whole(name, kinds)
     except CleancutError:
         return None
     return None if story is None else then(story)

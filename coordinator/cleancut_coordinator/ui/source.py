@@ -38,7 +38,6 @@ from cleancut.core.verification.damage import LogEntry
 from cleancut.page.seen import MOST_WORK
 from cleancut.page.views import Placement
 from cleancut.repository.catalog import load_group, read_manifest
-from cleancut.repository.history import read_story
 from cleancut.repository.shown_catalog import ShownCatalog, newest_first
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.api.history import BackupHistory
@@ -197,11 +196,11 @@ class ClusterSource:
         return epoch, await read_manifest(self._context.store, self._context.paths, epoch)
 
     async def timeline(self, backup: Backup) -> Timeline:
-        store, paths = self._context.store, self._context.paths
+        context = self._context
         if backup.state in IN_CATALOG:
-            return timeline_of(await load_group(store, paths, Epoch(backup.epoch)))
-        stored = await self._context.history.find(backup.id, BACKUP_KINDS)
-        story = await read_story(store, stored.path) if stored else None
+            found = await load_group(context.store, context.paths, Epoch(backup.epoch))
+            return timeline_of(found)
+        story = await context.history.read_whole(backup.id, BACKUP_KINDS)
         return Timeline() if story is None else timeline_of(story)
 
     async def placement(self) -> Placement:
