@@ -26,6 +26,9 @@ from tests.chart.rendering import ROOT, Object
 ITS_OWN = {"metadata.name": "qdrant-0", "status.podIP": "127.0.0.1"}
 """What the downward API tells a pod."""
 ASK_S = 5.0
+_START_AGAIN = (
+    "import subprocess, sys, click; subprocess.run([sys.executable, '-c', ''], check=True)"
+)
 
 
 class Pod:
@@ -102,8 +105,11 @@ class Pod:
 
 @cache
 def _to_reach_python(prefix: tuple[str, ...]) -> tuple[str, ...]:
-    """Nothing; where the interpreter is in somebody's home, the right to read that is left."""
-    probe = [*prefix, sys.executable, "-c", "import click"]
+    """Nothing; where the interpreter is in somebody's home, the right to read that is left.
+
+    `setpriv` itself could still enter that home, so what is asked is a start from within.
+    """
+    probe = [*prefix, sys.executable, "-c", _START_AGAIN]
     if subprocess.run(probe, capture_output=True, timeout=30, check=False).returncode == 0:
         return ()
     return "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"
