@@ -6,7 +6,6 @@ import asyncio
 
 from cleancut.core.doctor.facts import BackupHealth, ScheduleHealth
 from cleancut.core.maintenance.inventory import Inventory, partial_backups
-from cleancut.core.maintenance.retention import KEEP_EVERYTHING
 from cleancut.core.maintenance.schedule import Do, ScheduleRule, max_age_s
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.primitives.timestamps import parse_time
@@ -44,7 +43,7 @@ async def read_backup_health(context: CoordinatorContext) -> BackupHealth | None
         schedules=tuple(schedules),
         verified="verify" in proven,
         drilled="drill" in proven,
-        retention=await read_policy(context) != KEEP_EVERYTHING,
+        retention=not (await read_policy(context)).keeps_all,
         partial=partial_backups(stock),
     )
 
