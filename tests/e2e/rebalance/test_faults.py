@@ -63,13 +63,17 @@ def test_the_next_leader_finishes(launch: Launch) -> None:
             session.get("/rebalances.live") as stream,
             asyncio.timeout(PAGE_S),
         ):
+
+            async def moves() -> bool | None:
+                async with session.get("/rebalances.json") as shown:
+                    (seen,) = (await shown.json())["rebalances"]
+                return (seen["id"], seen["state"]) == (begun["id"], "MOVING") or None
+
             await stream.content.readany()  # it is open
             await leader.child.kill()
             assert (await show(world, begun["id"]))["state"] == "MOVING"
             assert (await read_placement(world)).transfers
-            async with session.get("/rebalances.json") as shown:
-                (seen,) = (await shown.json())["rebalances"]
-            assert (seen["id"], seen["state"]) == (begun["id"], "MOVING")
+            await wait_for(moves, "the standby's page shows the rebalance", PAGE_S)
             target.thaw()
             await world.setup.wait_leader(other_than=leader.name)
             sent = b""

@@ -81,5 +81,6 @@ def test_a_restore_that_ended_is_not_touched_by_its_past(
         assert world.answers() == kept, phase
         assert world.cleancut("backup", "create").exit_code != 0, phase
         world.ok("identity", "adopt", "--yes")
+        world.run(world.setup.wait_agents())  # each opens a session anew once etcd has gone back
         world.back_up()
         assert world.run(_count(world)) == points, phase
