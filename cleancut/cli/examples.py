@@ -89,7 +89,10 @@ _EXPLAINED = {
     ),
     "backup extract": Explained(
         "how-to/export",
-        (f"{_STORE} backup extract 17 -c products --as-snapshot --out products.tar",),
+        (
+            f"{_STORE} backup extract 17 -c products --as-snapshot --out products.tar",
+            f"{_STORE} backup extract 17 -c products --as-snapshot --peers 3 --out products.tar",
+        ),
     ),
     "backup gc": Explained(
         "how-to/retention", ("cleancut backup gc --dry-run", "cleancut backup gc")

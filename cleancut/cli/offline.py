@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,9 +17,10 @@ from cleancut.api.backups import Backup
 from cleancut.api.from_manifest import shown_checks, shown_corrupt, shown_group
 from cleancut.api.from_story import backup_of
 from cleancut.cli.exit_codes import say
-from cleancut.cli.render.output import emit_facts
+from cleancut.cli.render.output import emit_facts, emit_rows
 from cleancut.cli.settings import Settings
 from cleancut.cli.terminal import errors_are_json
+from cleancut.core.format.collection_snapshot import shards_of_peers, upload_command
 from cleancut.core.format.manifest import Manifest, ShardEntry
 from cleancut.core.format.paths import Paths
 from cleancut.core.format.story import BACKUPS
@@ -179,8 +180,45 @@ def extract_snapshot(
     return with_store(settings, write)
 
 
-def emit_extracted(settings: Settings, facts: dict[str, Any]) -> None:
-    emit_facts(settings.output, "extracted", facts)
+def extract_for_peers(
+    settings: Settings, backup: str, collection: str, target: Path, *, peers: int
+) -> list[dict[str, Any]]:
+    """Writes the shards of a collection as snapshots of N `peers`, next to each other; gives
+    what was written, and what recovers each. Raises: as `extract`, and as `shards_of_peers`."""
+    files = [
+        target.with_name(f"{target.stem}-{number}{target.suffix}") for number in range(1, peers + 1)
+    ]
+    for file in files:
+        check_target(file)
+
+    async def write(store: Store, paths: Paths) -> list[dict[str, Any]]:
+        manifest = await find_group(store, paths, backup)
+        parts = shards_of_peers(manifest.collection(collection), peers)
+        written = []
+        with ExitStack() as made:
+            for number, (file, part) in enumerate(zip(files, parts, strict=True), 1):
+                path = made.enter_context(new_file(file))
+                tar = collection_tar(store, paths, manifest, collection, only=part)
+                sha256 = await _copy(tar, path)
+                command = upload_command(collection, f"PEER-{number}", str(file), sha256)
+                written.append(
+                    {
+                        "file": str(file),
+                        "shards": ",".join(map(str, part)),
+                        "size_bytes": path.stat().st_size,
+                        "command": command,
+                    }
+                )
+        return written
+
+    return with_store(settings, write)
+
+
+def emit_extracted(settings: Settings, facts: dict[str, Any] | list[dict[str, Any]]) -> None:
+    if isinstance(facts, dict):
+        emit_facts(settings.output, "extracted", facts)
+    else:
+        emit_rows(settings.output, "extracted", facts)
 
 
 async def _copy(tar: AsyncGenerator[bytes | memoryview, None], target: Path) -> str:

@@ -292,6 +292,7 @@ class ReferencedNames:
             manifest.consistency is Consistency.POINT_IN_TIME,
             manifest.schedule,
             frozenset(manifest.selected),
+            frozenset(manifest.excluded),
             imported=manifest.imported is not None,
             keep_s=manifest.life_s,
         )

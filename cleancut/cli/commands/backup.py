@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -362,7 +362,13 @@ backup.add_command(import_)
 @click.option(
     "--as-snapshot",
     is_flag=True,
-    help="All shards as one collection snapshot, which a single Qdrant recovers.",
+    help="All shards as one collection snapshot, which a single Qdrant recovers; see --peers.",
+)
+@click.option(
+    "--peers",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help="With --as-snapshot: N files, FILE-1 to FILE-N, one for each peer of a cluster.",
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A new file.")
 @click.pass_context
@@ -373,18 +379,25 @@ def extract(
     collection: str,
     shard: int | None,
     as_snapshot: bool,
+    peers: int | None,
     out: Path,
 ) -> None:
     """Write one shard's tar, or a snapshot of a whole collection, to a file.
 
-    From the store alone (--store, --cluster).
+    From the store alone (--store, --cluster). With --peers, each file comes with the command that
+    recovers it.
     """
     from cleancut.cli import offline
 
     if (shard is None) != as_snapshot:
         raise click.UsageError("give either --shard or --as-snapshot")
     settings = settings_of(context)
-    if shard is None:
+    if peers is not None and not as_snapshot:
+        raise click.UsageError("--peers is for --as-snapshot")
+    facts: dict[str, Any] | list[dict[str, Any]]
+    if peers is not None:
+        facts = offline.extract_for_peers(settings, backup_id, collection, out, peers=peers)
+    elif shard is None:
         facts = offline.extract_snapshot(settings, backup_id, collection, out)
     else:
         selection = offline.ShardSelection(backup_id, collection, shard)

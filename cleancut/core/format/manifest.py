@@ -203,6 +203,7 @@ class Draft(Record, frozen=True):
     schedule: str = ""
     missing: tuple[SickCollection, ...] = ()
     selected: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
     labels: dict[str, str] = msgspec.field(default_factory=dict)
     keep_s: float = 0.0
 
@@ -221,7 +222,8 @@ class Manifest(Record, frozen=True):
     """A group. `cut_at` is RFC 3339 UTC, of the coordinator's clock at the put of CUT.
     `schedule`: the one that asked for it, "" for a user. `selected`: the names and aliases that
     were asked for, none for all of the cluster; with some excluded or missing, what it holds, as
-    it is counted. `missing`: collections that were asked for and could not be backed up; with
+    it is counted. `excluded`: if all collections but some were asked for, the names of these; none
+    with some missing. `missing`: collections that were asked for and could not be backed up; with
     any, the backup is partial. `imported`: None, if agents captured it; else `cut_at` is when it
     was entered in the catalog. `story`: None, if an older version made it. `labels`: for people,
     by key. `keep_s`: how long after `cut_at` it is kept, whatever the retention rules; 0: they
@@ -246,6 +248,7 @@ class Manifest(Record, frozen=True):
     schedule: str = ""
     missing: tuple[SickCollection, ...] = ()
     selected: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
     imported: Imported | None = None
     story: BackupStory | None = None
     labels: dict[str, str] = msgspec.field(default_factory=dict)

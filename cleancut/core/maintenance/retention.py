@@ -1,11 +1,11 @@
 """Retention rules: which groups expire, which stay, and why. Pure.
 
 Rules count per schedule and per set of collections that a backup was asked for, by the names that
-were given, so backups of one collection never displace backups of the whole cluster, and those of
-an alias go on whatever is behind it. Doubt keeps: a backup of an unknown schedule, or one whose
-time lies in the future, stays and takes no other one's place. A backup with a life of its own is
-judged by that alone: until its end no rule expires it, afterwards none keeps it, and it takes no
-place in the rules of others.
+were given or excluded, so backups of one collection never displace backups of the whole cluster,
+and those of an alias go on whatever is behind it. Doubt keeps: a backup of an unknown schedule, or
+one whose time lies in the future, stays and takes no other one's place. A backup with a life of its
+own is judged by that alone: until its end no rule expires it, afterwards none keeps it, and it
+takes no place in the rules of others.
 """
 
 from __future__ import annotations
@@ -109,8 +109,9 @@ KEEP_EVERYTHING = Policy()
 class GroupFacts(NamedTuple):
     """A group as retention sees it. `cut_s`: seconds since 1970. `counted`: what its collections
     count as, see `CollectionEntry.counted_as`. `point_in_time`: its consistency. `schedule`: the
-    one that made it, or "". `selected`: what was asked for; none: all of the cluster. `damaged`:
-    its last check found damage. `keep_s`: its own life, from the cut on; 0: the rules decide."""
+    one that made it, or "". `selected`: what was asked for; none: all of the cluster. `excluded`:
+    what all but these was asked for by: then that counts, whatever it was. `damaged`: its last
+    check found damage. `keep_s`: its own life, from the cut on; 0: the rules decide."""
 
     epoch: Epoch
     operation: OperationId
@@ -120,9 +121,15 @@ class GroupFacts(NamedTuple):
     point_in_time: bool
     schedule: str = ""
     selected: frozenset[str] = frozenset()
+    excluded: frozenset[str] = frozenset()
     damaged: bool = False
     imported: bool = False
     keep_s: float = 0.0
+
+    @property
+    def pool(self) -> tuple[str, bool, frozenset[str]]:
+        """Groups of one pool are counted together."""
+        return self.schedule, bool(self.excluded), self.excluded or self.selected
 
     @property
     def end_s(self) -> float:
@@ -153,7 +160,7 @@ def plan_retention(
     """The verdict on each group. `needed`: groups that stay whatever the rules, and why."""
     newest_first = sorted(_in_order(groups, now_s), key=lambda group: group.epoch, reverse=True)
     reasons: dict[Epoch, str] = {}
-    pools: dict[tuple[str, frozenset[str]], list[GroupFacts]] = {}
+    pools: dict[tuple[str, bool, frozenset[str]], list[GroupFacts]] = {}
     for group in newest_first:
         if group.imported:
             reasons[group.epoch] = "imported: no rule applies, `cleancut backup delete` removes it"
@@ -165,8 +172,8 @@ def plan_retention(
         elif not policy.knows(group.schedule):
             reasons[group.epoch] = f"schedule {group.schedule!r} is not configured"
         else:
-            pools.setdefault((group.schedule, group.selected), []).append(group)
-    for (schedule, _), pool in pools.items():
+            pools.setdefault(group.pool, []).append(group)
+    for (schedule, *_), pool in pools.items():
         reasons |= _kept_of(pool, policy.schedules.get(schedule, policy.general), now_s)
     present = [
         group for group in newest_first if group.cut_s <= now_s + MAX_SKEW_S and not group.imported

@@ -160,6 +160,12 @@ def reshard_blockers(reshards: Sequence[ReshardAfter], target: Target) -> Iterat
             f" {ENABLING} for every peer, and restart them one by one; or build the shards before"
             " it, with --offline"
         )
+    if target.older:
+        yield (
+            f"{' and '.join(target.older)} of an older version would let the restore wait for ever"
+            " for its reshards: upgrade all coordinators first; or build the shards before it, with"
+            " --offline"
+        )
 
 
 def promised_blockers(names: Iterable[str], target: Target) -> Iterator[str]:

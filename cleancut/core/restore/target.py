@@ -68,6 +68,8 @@ class Target(Record, frozen=True):
 
     `live`: of collections in which single shards are to be repaired, else empty. `rate`: None: not
     measured yet. `promised`: names of restores that are verified, and not published yet.
+    `older`: coordinators of an older version than the one that plans, with theirs; they are asked
+    for only where shards are to become more or fewer.
     """
 
     peers: tuple[TargetPeer, ...]
@@ -76,6 +78,7 @@ class Target(Record, frozen=True):
     live: tuple[LiveCollection, ...] = ()
     rate: Rate | None = None
     promised: tuple[PromisedName, ...] = ()
+    older: tuple[str, ...] = ()
 
     def named(self, peer: PeerId) -> str:
         """The peer by its agent and its id, for people."""

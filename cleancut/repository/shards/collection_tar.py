@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Sequence
 from contextlib import aclosing
 
 from cleancut.core.capture.member_header import UNIT, MemberFacts, member_header, renamed
@@ -19,14 +19,23 @@ Piece = bytes | memoryview
 
 
 async def collection_tar(
-    store: Store, paths: Paths, manifest: Manifest, collection: str
+    store: Store,
+    paths: Paths,
+    manifest: Manifest,
+    collection: str,
+    *,
+    only: Collection[int] | None = None,
 ) -> AsyncGenerator[Piece, None]:
-    """A snapshot that holds all shards of `collection`, for a single peer.
+    """A snapshot that holds all shards of `collection`, or those in `only`, for a single peer.
 
     Order: as `read_captured`; the bytes may not be used before the end. Raises: Corrupt.
     """
     entry = manifest.collection(collection)
+    absent = []
     for shard in manifest.shards_of(collection):
+        if only is not None and shard.shard_id not in only:
+            absent.append(shard.shard_id)
+            continue
         recipe = await load_recipe(store, paths, shard.recipe)
         async with (
             aclosing(read_captured(store, paths, shard)) as chunks,
@@ -34,7 +43,7 @@ async def collection_tar(
         ):
             async for piece in pieces:
                 yield piece
-    for path, data in snapshot_documents(entry).items():
+    for path, data in snapshot_documents(entry, absent).items():
         facts = MemberFacts(path, 0o644, 0, 0, 0, len(data))
         yield member_header(facts) + data + bytes(-len(data) % UNIT)
     yield bytes(END_BYTES)

@@ -173,7 +173,8 @@ class LeaderBackupEffects:
         )
         whole = not request.exclude and not missing
         names = request.collections if whole else (entry.counted_as for entry in entries)
-        draft = replace(draft, selected=tuple(sorted(set(names))))
+        excluded = () if request.collections or missing else sorted(set(request.exclude))
+        draft = replace(draft, selected=tuple(sorted(set(names))), excluded=tuple(excluded))
         sha256 = await put_staged(context.store, context.paths, effect.epoch, draft)
         return Assigned(sha256, tuple(chosen), tasks, fence)
 
@@ -278,6 +279,7 @@ class LeaderBackupEffects:
             schedule=draft.schedule,
             missing=draft.missing,
             selected=draft.selected,
+            excluded=draft.excluded,
             labels=draft.labels,
             keep_s=draft.keep_s,
             warnings=(

@@ -7,17 +7,18 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
+from cleancut import __version__
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import CleancutError
-from cleancut.core.primitives.ids import AgentName, PeerId
-from cleancut.core.protocol.etcd_records import Session
+from cleancut.core.primitives.ids import AgentName, PeerId, parse_version
+from cleancut.core.protocol.etcd_records import Coordinator, Session
 from cleancut.core.protocol.states import OperationKind, State
 from cleancut.core.restore.report import RestoreReport, rate_of
 from cleancut.core.restore.target import Rate, Target, TargetPeer
 from cleancut.repository.catalog import get_checked
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.etcd_state import read_sessions
+from cleancut_coordinator.etcd_state import read_all, read_sessions
 from cleancut_coordinator.layout import read_allowed
 from cleancut_coordinator.leader.requests import load_all
 
@@ -43,6 +44,7 @@ async def read_target(
     rate = await _read_rate(context) if members is None else None
     sessions = (await read_sessions(context)).values()
     allowed = await read_allowed(context) if reshards else {}
+    older = await _read_older(context) if reshards else ()
     beside = {s.peer_id: s for s in sessions if members is None or s.name in members}
     return Target(
         peers=tuple(
@@ -55,6 +57,17 @@ async def read_target(
         collections=tuple(collections),
         aliases=tuple(sorted(aliases.items())),
         rate=rate,
+        older=older,
+    )
+
+
+async def _read_older(context: CoordinatorContext) -> tuple[str, ...]:
+    known = await read_all(context, context.keys.coordinators, Coordinator)
+    mine = parse_version(__version__)
+    return tuple(
+        f"coordinator {one.name} ({one.version})"
+        for one in sorted(known, key=lambda one: one.name)
+        if one.version and parse_version(one.version) < mine
     )
 
 

@@ -105,6 +105,38 @@ def test_backups_of_one_collection_displace_none_of_the_cluster() -> None:
     assert kept(groups, Retention(keep_last=3)) == [2, 3, 4, 37, 38, 39]
 
 
+def test_backups_of_all_but_some_are_counted_on_when_collections_come_and_go() -> None:
+    """Each set of collections that was left was a set of its own, of which the newest stayed for
+    ever. One that names what these hold, and one that excludes something else, are others."""
+    a, b, c = (frozenset({name}) for name in "abc")
+
+    def but(excluded: frozenset[str], epoch: int, held: frozenset[str]) -> GroupFacts:
+        made = group(epoch, 60.0 - epoch, collections=held)
+        return made._replace(selected=held, excluded=excluded)
+
+    groups = [but(c, 1, a), but(c, 2, a | b), but(c, 3, b), but(c, 4, a), but(c, 5, a | b)]
+    assert kept(groups, Retention(keep_last=2)) == [4, 5]
+    named = [group(number, 60.0 - number)._replace(selected=c) for number in (6, 7, 8)]
+    others = [but(b, 9, a), but(a, 10, c)]
+    assert kept([*groups, *named, *others], Retention(keep_last=2)) == [4, 5, 7, 8, 9, 10]
+
+
+def test_backups_of_all_but_some_by_an_older_version_stay_as_they_did() -> None:
+    """What they excluded is not known: each set that was left is one of its own, as before."""
+    a, both = frozenset({"a"}), frozenset({"a", "b"})
+    old = [
+        group(number, 60.0 - number, collections=held)._replace(selected=held)
+        for number, held in enumerate((a, a, both, both), 1)
+    ]
+    new = [
+        group(number, 60.0 - number, collections=a)._replace(selected=a, excluded=frozenset("c"))
+        for number in (5, 6, 7)
+    ]
+    rules = Retention(keep_last=1)
+    assert kept(old, rules) == [2, 4]
+    assert kept([*old, *new], rules) == [2, 4, 7]
+
+
 def test_backups_of_unknown_schedules_stay() -> None:
     """A schedule that was renamed or removed: its rules are not known any more."""
     groups = [group(n, 20.0 - n)._replace(schedule="monthly") for n in range(1, 6)]

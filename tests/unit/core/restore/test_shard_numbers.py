@@ -118,6 +118,14 @@ def test_a_qdrant_that_does_not_allow_it_is_a_blocker_with_the_setting() -> None
     assert "without cluster mode" in blocker
 
 
+def test_a_coordinator_of_an_older_version_is_a_blocker() -> None:
+    """It would let the restore wait for ever, if it came to lead."""
+    mixed = target(older=("coordinator c1 (0.0.9)",))
+    (blocker,) = _plan(group(), ("", 3), on=mixed).blockers
+    assert "coordinator c1 (0.0.9) of an older version" in blocker
+    assert not _plan(group(), ("", 2), on=mixed).blockers
+
+
 @pytest.mark.parametrize(
     "request_",
     [
