@@ -33,8 +33,8 @@ from cleancut.ports.store import Store
 from cleancut.repository import clusters
 from cleancut.repository.catalog import CatalogRow, find_group, list_epochs, read_rows
 from cleancut.repository.garbage import ReferencedNames
-from cleancut.repository.history import find_story
 from cleancut.repository.holds import reasons_of
+from cleancut.repository.known_history import KnownHistory
 from cleancut.repository.shards.captured_tar import read_captured
 from cleancut.repository.shards.collection_tar import collection_tar
 from cleancut.repository.short_ids import resolve_id
@@ -103,7 +103,8 @@ def show_backup(settings: Settings, name: str) -> Backup:
                 raise
             shown = shown_corrupt(epoch, error)
         except NotFound:
-            story = None if epoch else await find_story(store, paths, named, BACKUPS)
+            history = KnownHistory(store, paths, SystemClock())
+            story = None if epoch else await history.read_whole(named, BACKUPS)
             failed = None if story is None else backup_of(story)
             if failed is None:
                 raise

@@ -21,8 +21,10 @@ from cleancut.core.format.paths import Paths
 from cleancut.core.format.story import BACKUPS, Story, StoryKind
 from cleancut.core.primitives.errors import NotFound
 from cleancut.ports.store import Store
-from cleancut.repository.history import find_story, newest_stories, read_stories
+from cleancut.repository.history import newest_stories, read_stories
+from cleancut.repository.known_history import KnownHistory
 from cleancut.repository.short_ids import resolve_id
+from cleancut.runtime.clock import SystemClock
 
 _SHOWN: dict[str, Callable[[Story], Any]] = {
     StoryKind.RESTORE: restore_of,
@@ -61,7 +63,7 @@ def show_ended(settings: Settings, kind: str, name: str) -> Any:
 
     async def read(store: Store, paths: Paths) -> Any:
         named = await resolve_id(store, paths, name, (kind,))
-        story = await find_story(store, paths, named, (kind,))
+        story = await KnownHistory(store, paths, SystemClock()).read_whole(named, (kind,))
         found = None if story is None else _SHOWN[kind](story)
         if found is None:
             raise NotFound(

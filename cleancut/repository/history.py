@@ -112,11 +112,3 @@ def restore_test_of(operation: Operation) -> RestoreTest | None:
         backup = 0
     at = operation.ended_at or operation.created_at
     return RestoreTest(kind="restore", at_s=parse_time(at), epoch=backup)
-
-
-async def find_story(store: Store, paths: Paths, name: str, kinds: Collection[str]) -> Story | None:
-    """That of the operation with this id; None, if there is none of these kinds."""
-    for one in await list_stories(store, paths, kinds):
-        if one.name.id == name:
-            return await read_story(store, one.path)
-    return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 
 from cleancut.core.format.paths import Paths
@@ -40,14 +40,18 @@ class KnownHistory:
         """Those of these kinds, of all if none is given, the newest first. Raises: what the store
         does."""
         async with self._listing:
-            await self._list_again()
+            await self._list_whole()
+            await self._list_recent()
         found = [one for one in self._names.values() if not kinds or one.name.kind in kinds]
         return sorted(found, key=lambda one: one.name.position, reverse=True)
 
     async def find(self, operation: str, kinds: Collection[str]) -> StoredStory | None:
-        """That of the operation with this id; None, if there is none of these kinds. Raises: what
-        the store does."""
-        return next((one for one in await self.entries(kinds) if one.name.id == operation), None)
+        """That of the operation with this id; None, if there is none of these kinds. Limits: all
+        are listed only if the last months do not have it. Raises: what the store does."""
+        async with self._listing:
+            await self._list_recent()
+        known = _named(operation, kinds, self._names.values())
+        return known or _named(operation, kinds, await self.entries(kinds))
 
     async def read_whole(self, operation: str, kinds: Collection[str]) -> Story | None:
         """The story of `find`, with its attempts. Raises: what the store does."""
@@ -63,12 +67,15 @@ class KnownHistory:
             if one
         ]
 
-    async def _list_again(self) -> None:
+    async def _list_whole(self) -> None:
         now_s = self._clock.monotonic_s()
         if now_s - self._whole_s > WHOLE_S:
             found = await list_stories(self._store, self._paths)
             self._names = {one.path: one for one in found}
             self._whole_s = self._recent_s = now_s
+
+    async def _list_recent(self) -> None:
+        now_s = self._clock.monotonic_s()
         if now_s - self._recent_s > RECENT_S:
             for month in recent_months(self._clock.wall_s()):
                 for one in await list_stories(self._store, self._paths, month=month):
@@ -93,3 +100,11 @@ class KnownHistory:
         while self._kept_bytes > MAX_BYTES:
             _, (_, size_bytes) = self._kept.popitem(last=False)
             self._kept_bytes -= size_bytes
+
+
+def _named(
+    operation: str, kinds: Collection[str], stories: Iterable[StoredStory]
+) -> StoredStory | None:
+    return next(
+        (one for one in stories if one.name.id == operation and one.name.kind in kinds), None
+    )

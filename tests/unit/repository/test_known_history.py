@@ -130,6 +130,20 @@ def test_a_process_lists_all_once_and_then_what_may_be_new() -> None:
     asyncio.run(body())
 
 
+def test_one_of_the_last_months_is_found_without_a_list_of_all() -> None:
+    async def body() -> None:
+        store = long_history()
+        history = KnownHistory(store, PATHS, Turned())
+        assert await history.read_whole("b-9", {StoryKind.BACKUP}) is not None
+        assert store.taken() == (2, 1)
+        assert await history.read_whole("b-4001", {StoryKind.BACKUP}) is not None
+        assert store.taken() == (STORIES // PAGE, 1)
+        assert await history.find("b-nothing", {StoryKind.BACKUP}) is None
+        assert store.taken() == (0, 0)
+
+    asyncio.run(body())
+
+
 def test_a_story_is_read_once_while_there_is_room_for_it() -> None:
     async def body() -> None:
         store = long_history()
