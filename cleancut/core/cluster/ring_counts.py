@@ -8,9 +8,10 @@ proven by the first round in which all replicas agree about it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from cleancut.core.cluster.hash_ring import HashRing, PointId, hashes_of, shown_id
+from cleancut.core.cluster.peer_names import peer_and_id
 from cleancut.core.primitives.codec import Record
 from cleancut.core.primitives.ids import PeerId, ShardId
 
@@ -115,8 +116,9 @@ class RingProof:
         self._differing: dict[int | str, Pair] = {}
         self._missing: dict[Pair, str] = {}
 
-    def add(self, counts: Sequence[ReplicaCount]) -> None:
-        """One round: what all replicas that must hold a point counted."""
+    def add(self, counts: Sequence[ReplicaCount], agents: Mapping[int, str]) -> None:
+        """One round: what all replicas that must hold a point counted. `agents`: they name the
+        peers."""
         pairs = {part.pair for one in counts for part in one.parts}
         self._missing = {}
         for pair in sorted(pairs):
@@ -126,7 +128,7 @@ class RingProof:
             proven = self._proven.setdefault(pair, set())
             proven |= {at for at, sums in enumerate(columns) if len(set(sums)) == 1}
             if len(proven) < len(_nothing(parts)):
-                self._missing[pair] = _words(pair, holders)
+                self._missing[pair] = _words(pair, holders, agents)
             self._compare_samples(pair, [part for part in parts if part])
 
     def _compare_samples(self, pair: Pair, parts: Sequence[RingPart]) -> None:
@@ -159,12 +161,12 @@ def _nothing(parts: Iterable[RingPart | None]) -> tuple[int, ...]:
     return (0,) * max(len(part.sums) for part in parts if part)
 
 
-def _words(pair: Pair, holders: Sequence[ReplicaCount]) -> str:
+def _words(pair: Pair, holders: Sequence[ReplicaCount], agents: Mapping[int, str]) -> str:
     old, new = pair
     what = f"points of shard {old}" + ("" if old == new else f" that move to shard {new}")
     counts = []
     for one in sorted(holders, key=lambda one: (one.shard_id, one.peer_id)):
         part = one.part(pair)
         count = part.count if part else 0
-        counts.append(f"{count} in shard {one.shard_id} at peer {one.peer_id}")
+        counts.append(f"{count} in shard {one.shard_id} at {peer_and_id(one.peer_id, agents)}")
     return f"{what}: " + ", ".join(counts)

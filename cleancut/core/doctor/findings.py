@@ -84,8 +84,9 @@ def _aliases(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             kind="unequal_aliases",
             severity="warning",
-            what=f"aliases of peer {peer.peer_id} at {peer.url} differ from those at {facts.url}:"
-            f" {', '.join(map(repr, differing))}; it may lag: check again, then restart it",
+            what=f"aliases of {facts.named(peer.peer_id)} at {peer.url} differ from those at"
+            f" {facts.url}: {', '.join(map(repr, differing))}; it may lag: check again, then"
+            " restart it",
         )
 
 

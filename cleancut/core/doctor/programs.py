@@ -97,8 +97,8 @@ def _concerns(facts: Facts) -> Iterator[Finding]:
         if peer.consensus:
             yield _finding(
                 "consensus_stopped",
-                f"peer {peer.peer_id} at {peer.url}: its consensus thread has {peer.consensus}: no"
-                " collection can be created, restored or moved",
+                f"{facts.named(peer.peer_id)} at {peer.url}: its consensus thread has"
+                f" {peer.consensus}: no collection can be created, restored or moved",
                 peer.url,
             )
     for agent in facts.agents:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from cleancut.core.cluster.peer_names import peer_and_id
 from cleancut.core.cluster.view import ACTIVE
 from cleancut.core.primitives.ids import PeerId
 from cleancut.core.rebalance.plan import Step
@@ -139,12 +140,14 @@ def startable(
     return chosen
 
 
-def replicas_differ(counts: Mapping[PeerId, tuple[int, int]], *, exact: bool) -> str:
+def replicas_differ(
+    counts: Mapping[PeerId, tuple[int, int]], agents: Mapping[int, str], *, exact: bool
+) -> str:
     """Why the replicas of a shard cannot be taken for equal, for people; "" if they can.
 
     `counts`: two of each replica, by its own agent. Writers change them in between, so the ranges
     of two replicas that agree have a number in common; `exact`: all counts are one number, as they
-    must be before a replica is dropped that no other is copied from.
+    must be before a replica is dropped that no other is copied from. `agents`: they name the peers.
     """
     numbers = {count for both in counts.values() for count in both}
     low = max((min(both) for both in counts.values()), default=0)
@@ -152,7 +155,7 @@ def replicas_differ(counts: Mapping[PeerId, tuple[int, int]], *, exact: bool) ->
     if counts and (len(numbers) == 1 if exact else low <= high):
         return ""
     found = ", ".join(
-        f"peer {peer}: {first if first == last else f'{first} to {last}'}"
+        f"{peer_and_id(peer, agents)}: {first if first == last else f'{first} to {last}'}"
         for peer, (first, last) in sorted(counts.items())
     )
     return f"its replicas hold different numbers of points ({found or 'none was counted'})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cleancut.core.cluster.ring_counts import BUCKETS, ReplicaCount, RingProof
@@ -28,10 +28,10 @@ class RingRounds:
     _still: int = 0
     _grown_s: float = 0.0
 
-    def add(self, counts: Sequence[ReplicaCount], now_s: float) -> None:
-        """One round, counted with `buckets`."""
+    def add(self, counts: Sequence[ReplicaCount], agents: Mapping[int, str], now_s: float) -> None:
+        """One round, counted with `buckets`. `agents`: they name the peers."""
         before = self._proof.proven
-        self._proof.add(counts)
+        self._proof.add(counts, agents)
         self._rounds += 1
         if self._proof.proven > before:
             self._still, self._grown_s = 0, now_s

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cleancut.core.cluster.peer_names import peer_and_id
 from cleancut.core.primitives.ids import PeerId, ShardId
 
 _SUMS = 50_000
@@ -12,19 +13,25 @@ Counts = Mapping[tuple[ShardId, PeerId], int]
 
 
 def foreign_points(
-    captured: Mapping[ShardId, int | None], counts: Counts, total: int | None = None
+    captured: Mapping[ShardId, int | None],
+    counts: Counts,
+    total: int | None = None,
+    *,
+    agents: Mapping[int, str],
 ) -> str:
     """What a collection holds that its restore cannot have put there, for people; "" for nothing.
 
     A shard is empty until it is recovered, and then holds what the backup counted (`captured`;
     None: not known, as its backup is not point-in-time). `counts`: of each replica that was
-    counted; `total`: of the collection, if there are replicas that were not.
+    counted; `total`: of the collection, if there are replicas that were not. `agents`: by
+    peer, their names.
     """
     known: dict[ShardId, int] = {}
     for (shard, peer), count in sorted(counts.items()):
         expected = captured.get(shard, 0)
         if count not in {0, expected} and expected is not None:
-            return f"shard {shard} at peer {peer} holds {count} points, the backup {expected}"
+            at = peer_and_id(peer, agents)
+            return f"shard {shard} at {at} holds {count} points, the backup {expected}"
         known[shard] = max(count, known.get(shard, 0))
     if total is None:
         return ""

@@ -11,7 +11,7 @@ from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import Refused, Unavailable
 from cleancut.core.primitives.ids import AgentName, Epoch, PeerId, ShardId
 from cleancut.core.protocol.commands import Effect
-from cleancut.core.protocol.documents import AgentRestoreReport, RestoredShard
+from cleancut.core.protocol.documents import AgentRestoreReport
 from cleancut.core.protocol.effect_requests import Probe
 from cleancut.core.protocol.etcd_records import ShardTask
 from cleancut.core.protocol.requests import RebalanceRequest
@@ -128,9 +128,12 @@ class RebalanceEffects:
         """Order: the replicas are read after they were counted: one that has come since is not."""
         draft = await self.draft(effect.epoch, effect.draft)
         counts: dict[Shard, dict[PeerId, tuple[int, int]]] = {}
-        for one in await self._counted(effect.epoch, effect.documents):
-            shard = one.collection, ShardId(one.shard_id)
-            counts.setdefault(shard, {})[one.peer_id] = (one.count, one.again)
+        agents: dict[int, str] = {}
+        for report in await self._counted(effect.epoch, effect.documents):
+            for one in report.shards:
+                shard = one.collection, ShardId(one.shard_id)
+                counts.setdefault(shard, {})[one.peer_id] = (one.count, one.again)
+                agents[one.peer_id] = report.agent
         now = await read_now(self._context, draft.plan.steps)
         agreed, differ = [], ""
         for shard, found in sorted(counts.items()):
@@ -138,7 +141,7 @@ class RebalanceEffects:
             exact = any(step.action == "drop" for step in left)
             states = now[shard].states if shard in now else {}
             there = {peer for peer, state in states.items() if state == ACTIVE}
-            why = replicas_differ(found, exact=exact)
+            why = replicas_differ(found, agents, exact=exact)
             if not why and there == found.keys():
                 agreed.append(shard)
                 continue
@@ -147,17 +150,18 @@ class RebalanceEffects:
 
     async def _counted(
         self, epoch: Epoch, documents: Sequence[tuple[AgentName, str]]
-    ) -> list[RestoredShard]:
-        found: list[RestoredShard] = []
+    ) -> list[AgentRestoreReport]:
+        found: list[AgentRestoreReport] = []
         for agent, sha256 in documents:
             path = self._context.paths.votes_document(epoch, agent, sha256)
             data = await get_checked(self._context.store, path, sha256)
-            found += decode(AgentRestoreReport, data, path).shards
+            found.append(decode(AgentRestoreReport, data, path))
         return found
 
     async def _report(self, effect: Report) -> str:
         draft = await self.draft(effect.epoch, effect.draft)
-        found = await self._counted(effect.epoch, effect.documents)
+        reports = await self._counted(effect.epoch, effect.documents)
+        found = [shard for report in reports for shard in report.shards]
         found.sort(key=lambda shard: (shard.collection, shard.shard_id, shard.peer_id))
         report = replace(draft, shards=tuple(found))
         return await put_staged(self._context.store, self._context.paths, effect.epoch, report)

@@ -8,8 +8,9 @@ from functools import partial
 from msgspec.structs import replace
 
 from cleancut.core.cluster.layout import Layout
+from cleancut.core.cluster.peer_names import peer_and_id
 from cleancut.core.cluster.resharding import Direction
-from cleancut.core.cluster.ring_counts import BUCKETS, ReplicaCount
+from cleancut.core.cluster.ring_counts import BUCKETS
 from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import NotFound, TimedOut, Unavailable
 from cleancut.core.primitives.ids import AgentName, Epoch, PeerId, ShardId
@@ -165,9 +166,13 @@ class ReshardEffects:
 
     async def _compare(self, effect: CompareRings) -> int:
         step = await self._migration(effect.epoch, effect.draft)
-        counts = await self._replicas(effect.epoch, effect.documents)
+        reports = await self._reports(effect.epoch, effect.documents)
+        counts = [one for report in reports for one in report.replicas]
+        agents: dict[int, str] = {
+            one.peer_id: report.agent for report in reports for one in report.replicas
+        }
         now_s = self._context.clock.monotonic_s()
-        self._rounds.add(counts, now_s)
+        self._rounds.add(counts, agents, now_s)
         if not self._rounds.lacking:
             return 0
         if self._rounds.hopeless(now_s):
@@ -178,14 +183,14 @@ class ReshardEffects:
         await self._context.clock.sleep(_POLL_S)
         return self._rounds.buckets
 
-    async def _replicas(
+    async def _reports(
         self, epoch: Epoch, documents: Sequence[tuple[AgentName, str]]
-    ) -> list[ReplicaCount]:
-        found: list[ReplicaCount] = []
+    ) -> list[AgentRingReport]:
+        found: list[AgentRingReport] = []
         for agent, sha256 in documents:
             path = self._context.paths.votes_document(epoch, agent, sha256)
             data = await get_checked(self._context.store, path, sha256)
-            found += decode(AgentRingReport, data, path).replicas
+            found.append(decode(AgentRingReport, data, path))
         return found
 
     async def _commit(self, effect: CommitRings) -> Tasks:
@@ -209,14 +214,15 @@ class ReshardEffects:
 
     async def _finish(self, effect: FinishStep) -> FinishedStep:
         step = await self._migration(effect.epoch, effect.draft)
-        cleaned = await self._replicas(effect.epoch, effect.documents)
-        dirty = next((one for one in cleaned if one.strays), None)
-        if dirty is not None:
-            raise Unavailable(
-                f"shard {dirty.shard_id} of {step.name!r} at peer {dirty.peer_id} still has"
-                f" {dirty.strays} points of other shards",
-                "restart that peer: it then cleans the shard again",
-            )
+        for report in await self._reports(effect.epoch, effect.documents):
+            dirty = next((one for one in report.replicas if one.strays), None)
+            if dirty is not None:
+                at = peer_and_id(dirty.peer_id, {dirty.peer_id: report.agent})
+                raise Unavailable(
+                    f"shard {dirty.shard_id} of {step.name!r} at {at} still has"
+                    f" {dirty.strays} points of other shards",
+                    "restart that peer: it then cleans the shard again",
+                )
         await step.finish()
         draft = step.draft
         present = draft.step.shards
@@ -227,8 +233,8 @@ class ReshardEffects:
             points=self._rounds.points,
             seconds=round(now_s - parse_time(draft.begun_at), 1),
         )
-        report = replace(draft, done=(*draft.done, done), ended=True)
-        staged = await put_staged(self._context.store, self._context.paths, effect.epoch, report)
+        ended = replace(draft, done=(*draft.done, done), ended=True)
+        staged = await put_staged(self._context.store, self._context.paths, effect.epoch, ended)
         self._rounds = RingRounds()
         return FinishedStep(staged, present, len(draft.plan.steps) - 1)
 

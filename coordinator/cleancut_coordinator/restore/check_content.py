@@ -10,6 +10,7 @@ from cleancut.core.restore.foreign_points import foreign_points
 from cleancut.core.restore.upload_names import left_names
 from cleancut.qdrant.client import Qdrant
 from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.peer_agents import read_peer_agents
 from cleancut_coordinator.restore.destination import TargetCollection
 
 _KEEP = "see whether it is in use; delete it if it is not, then restore again"
@@ -66,7 +67,7 @@ async def check_content(
     unseen = [place for place in places if place not in seen and place[0] not in counted]
     whole = await peer.count_collection(wanted.name) if unseen else None
     expected = {one.shard_id: one.count if one.quiet else None for one in wanted.shards}
-    found = foreign_points(expected, counts, whole)
+    found = foreign_points(expected, counts, whole, agents=await read_peer_agents(context))
     if found:
         uncounted = sorted(shard for shard, count in expected.items() if count is None)
         more = f"; the backup holds no count of shards {uncounted}: look at them too"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from cleancut.core.cluster.peer_names import peer_and_id
 from cleancut.core.format.manifest import CollectionEntry, ShardEntry
 from cleancut.core.primitives.ids import AgentName, PeerId
 from cleancut.core.restore.plan import CollectionPlan
@@ -42,6 +43,10 @@ class RestoreTarget:
     clock: Clock
     still: Callable[[], Awaitable[None]]
     hosts: Mapping[PeerId, AgentHost]
+
+    def named(self, peer: PeerId) -> str:
+        """The peer for people."""
+        return peer_and_id(peer, {one: host.agent for one, host in self.hosts.items()})
 
     @property
     def free_bytes(self) -> dict[PeerId, int]:

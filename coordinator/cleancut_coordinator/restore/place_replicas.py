@@ -101,14 +101,16 @@ async def _move(site: RestoreTarget, move: ReplicaMove) -> None:
 
     if await first_value(site.clock, moved, _ACTIVE_S) is None:
         raise TimedOut(
-            f"empty shard {shard_id} of {name!r} did not move to peer {move.target}",
+            f"empty shard {shard_id} of {name!r} did not move to {site.named(move.target)}",
             "look at the state of that peer",
         )
 
 
 def _no_room(site: RestoreTarget, shards: Sequence[PlacedShard]) -> Refused:
     need = sum(shard.size_bytes * len(shard.peers) for shard in shards)
-    free = ", ".join(f"peer {peer}: {size}" for peer, size in sorted(site.free_bytes.items()))
+    free = ", ".join(
+        f"{site.named(peer)}: {size}" for peer, size in sorted(site.free_bytes.items())
+    )
     return Refused(
         f"the shards take {need} bytes in all, and cannot be spread over what is free ({free})",
         "make room, add peers, or restore fewer collections or replicas",

@@ -16,6 +16,8 @@ from cleancut.core.primitives.ids import PeerId, ShardId
 IDS = st.one_of(st.integers(0, 2**64 - 1), st.uuids())
 OLD, NEW = HashRing(range(2)), HashRing(range(3))
 UP, DOWN = (OLD, NEW), (NEW, OLD)
+AGENTS = {1: "qdrant-0"}
+NAMED = {1: "qdrant-0 (peer 1)", 2: "peer 2"}
 Rings = tuple[HashRing, HashRing]
 Replicas = dict[tuple[int, int], set[PointId]]
 
@@ -65,7 +67,7 @@ def test_a_point_that_one_replica_lacks_is_found(
 ) -> None:
     replicas = filled(points, rings)
     proof = RingProof()
-    proof.add(counted(replicas, rings))
+    proof.add(counted(replicas, rings), AGENTS)
     assert proof.open == ()
     held = sorted(place for place, inside in replicas.items() if inside)
     if not held:
@@ -73,9 +75,9 @@ def test_a_point_that_one_replica_lacks_is_found(
     place = source.choice(held)
     replicas[place].remove(source.choice(sorted(replicas[place], key=str)))
     proof = RingProof()
-    proof.add(counted(replicas, rings))
+    proof.add(counted(replicas, rings), AGENTS)
     (words,) = proof.open
-    assert f"shard {place[0]} at peer {place[1]}" in words
+    assert f"shard {place[0]} at {NAMED[place[1]]}" in words
 
 
 @pytest.mark.parametrize("rings", [UP, DOWN], ids=["up", "down"])
@@ -92,7 +94,7 @@ def test_points_that_come_and_go_do_not_hold_it_up(rings: Rings) -> None:
         for place, inside in replicas.items():
             if place[1] == 2:
                 inside -= late
-        proof.add(counted(replicas, rings))
+        proof.add(counted(replicas, rings), AGENTS)
         if not proof.open:
             break
         points |= late
@@ -108,21 +110,24 @@ def test_what_is_lost_is_never_proven() -> None:
     replicas[0, 2] -= moved
     proof = RingProof()
     for _ in range(10):
-        proof.add(counted(replicas, DOWN))
+        proof.add(counted(replicas, DOWN), AGENTS)
     (words,) = proof.open
     assert words.startswith("points of shard 2 that move to shard 0: ")
     gone = len(moved & replicas[0, 1])
-    assert f": {gone} in shard 0 at peer 1, 0 in shard 0 at peer 2, {gone} in shard 2" in words
+    assert (
+        f": {gone} in shard 0 at qdrant-0 (peer 1), 0 in shard 0 at peer 2, {gone} in shard 2"
+        in words
+    )
 
 
 def test_a_payload_that_differs_is_found_in_the_sample() -> None:
     points: set[PointId] = set(range(40))
     replicas = filled(points, UP)
     proof = RingProof()
-    proof.add(counted(replicas, UP, frozenset(points)))
+    proof.add(counted(replicas, UP, frozenset(points)), AGENTS)
     assert proof.open
     assert all("differs between replicas of shards" in words for words in proof.open)
-    proof.add(counted(replicas, UP))
+    proof.add(counted(replicas, UP), AGENTS)
     assert proof.open == (), "a client had just changed it"
 
 

@@ -22,6 +22,7 @@ from cleancut.core.rebalance.ready_moves import (
 
 A, B, C, D = (PeerId(number) for number in (1, 2, 3, 4))
 ON = "Active"
+AGENTS = {1: "qdrant-0"}
 
 
 def step(action: str, source: PeerId, target: PeerId | None = None, shard: int = 0) -> Step:
@@ -147,17 +148,21 @@ def test_the_pace_follows_the_rate() -> None:
 
 def test_replicas_differ_unless_all_were_counted_alike() -> None:
     """A replica that is Active may lack points: no other one is dropped then."""
-    assert replicas_differ({A: (5, 5), B: (5, 5)}, exact=True) == ""
-    assert replicas_differ({A: (5, 5)}, exact=True) == ""
-    assert "peer 1: 10, peer 2: 1010" in replicas_differ({A: (10, 10), B: (1010, 1010)}, exact=True)
-    assert replicas_differ({A: (10, 10), B: (1010, 1010)}, exact=False)
-    assert replicas_differ({}, exact=True)
-    assert replicas_differ({}, exact=False)
+    assert replicas_differ({A: (5, 5), B: (5, 5)}, AGENTS, exact=True) == ""
+    assert replicas_differ({A: (5, 5)}, AGENTS, exact=True) == ""
+    assert "qdrant-0 (peer 1): 10, peer 2: 1010" in replicas_differ(
+        {A: (10, 10), B: (1010, 1010)}, AGENTS, exact=True
+    )
+    assert replicas_differ({A: (10, 10), B: (1010, 1010)}, AGENTS, exact=False)
+    assert replicas_differ({}, AGENTS, exact=True)
+    assert replicas_differ({}, AGENTS, exact=False)
 
 
 def test_writers_may_move_the_counts_of_a_move_but_not_of_a_drop() -> None:
     """A moved replica is copied whole; what is dropped is copied nowhere."""
     written = {A: (100, 105), B: (103, 108)}
-    assert replicas_differ(written, exact=False) == ""
-    assert "peer 1: 100 to 105, peer 2: 103 to 108" in replicas_differ(written, exact=True)
-    assert replicas_differ({A: (100, 105), B: (106, 108)}, exact=False)
+    assert replicas_differ(written, AGENTS, exact=False) == ""
+    assert "qdrant-0 (peer 1): 100 to 105, peer 2: 103 to 108" in replicas_differ(
+        written, AGENTS, exact=True
+    )
+    assert replicas_differ({A: (100, 105), B: (106, 108)}, AGENTS, exact=False)

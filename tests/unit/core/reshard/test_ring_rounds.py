@@ -9,6 +9,7 @@ from cleancut.core.cluster.ring_counts import BUCKETS, ReplicaCount, RingTally
 from cleancut.core.primitives.ids import PeerId, ShardId
 from cleancut.core.reshard.ring_rounds import MAX_BUCKETS, RingRounds
 
+AGENTS = {1: "qdrant-0"}
 OLD, NEW = HashRing([0]), HashRing([0, 1])
 MOVING = [one for one in range(4000) if NEW.shards_of([one]) == [1]]
 
@@ -30,7 +31,7 @@ def counts(old: list[int], new: list[int], buckets: int) -> list[ReplicaCount]:
 def test_one_round_is_enough_at_rest() -> None:
     rounds = RingRounds()
     assert rounds.lacking
-    rounds.add(counts(list(range(4000)), MOVING, rounds.buckets), 0.0)
+    rounds.add(counts(list(range(4000)), MOVING, rounds.buckets), {}, 0.0)
     assert rounds.lacking == ()
     assert rounds.points == len(MOVING)
     assert not rounds.hopeless(1e9)
@@ -42,7 +43,7 @@ def test_many_new_points_are_looked_at_closer_until_all_is_proven() -> None:
     source, rounds = random.Random(1), RingRounds()
     for at in range(40):
         fresh = [source.getrandbits(50) | 1 << 52 for _ in range(2000)]
-        rounds.add(counts([*range(4000), *fresh], MOVING, rounds.buckets), float(at))
+        rounds.add(counts([*range(4000), *fresh], MOVING, rounds.buckets), AGENTS, float(at))
         if not rounds.lacking:
             break
         assert not rounds.hopeless(float(at))
@@ -53,7 +54,7 @@ def test_many_new_points_are_looked_at_closer_until_all_is_proven() -> None:
 def test_a_lost_point_ends_it_however_often_it_is_counted() -> None:
     rounds, at = RingRounds(), 0
     while not rounds.hopeless(float(at)):
-        rounds.add(counts(list(range(4000)), MOVING[1:], rounds.buckets), float(at))
+        rounds.add(counts(list(range(4000)), MOVING[1:], rounds.buckets), AGENTS, float(at))
         assert len(rounds.lacking) == 1
         at += 1
     assert at < 40
