@@ -116,7 +116,9 @@ def run_copy(
 
     settings.check_one_target()
     if not settings.store:
-        raise Invalid("this command needs --store URL, the source", "see `cleancut backup copy -h`")
+        raise Invalid(
+            "this command needs --store URL, the source", "see `cleancut backup copy --help`"
+        )
     url, clock = settings.store, SystemClock()
     check_distinct(url, to_url)
 

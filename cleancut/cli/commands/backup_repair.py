@@ -79,7 +79,8 @@ def run_repair(settings: Settings, backup: str, source: str, keys: KeySource) ->
     settings.check_one_target()
     if not settings.store:
         raise Invalid(
-            "this command needs --store URL, the store to repair", "see `cleancut backup repair -h`"
+            "this command needs --store URL, the store to repair",
+            "see `cleancut backup repair --help`",
         )
     url, clock = settings.store, SystemClock()
     check_distinct(source, url)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import textwrap
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
@@ -17,8 +19,11 @@ from cleancut.core.primitives.visible import visible
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _WIDEST = 10_000
-_FOLDED = 10
+_FOLDED = 16
 """The least width of a column whose text may go over several lines."""
+_NO_BREAK = "\u00a0"
+_UNIT = re.compile(r"(?<=\d) (?=(?:[KMGTP]i)?B\b|ms\b|s\b|min\b|h\b|%)")
+"""The space between a number and its unit, where no line ends."""
 
 
 def size(number: float) -> str:
@@ -107,6 +112,23 @@ def _unbounded(options: ConsoleOptions) -> ConsoleOptions:
     return options.update(width=_WIDEST)
 
 
+class _Fact:
+    """A value that goes over several lines where it must, but never between a number and its
+    unit."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for line in self._text.split("\n"):
+            kept = _UNIT.sub(_NO_BREAK, line)
+            parts = textwrap.wrap(kept, options.max_width, break_on_hyphens=False) or [""]
+            yield Text("\n".join(parts).replace(_NO_BREAK, " "), overflow="fold")
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Text(self._text).__rich_measure__(console, options)
+
+
 def facts(pairs: Iterable[tuple[str, Any]]) -> Table:
     """Names and values of one thing; what is None is left out."""
     table = Table(show_header=False, box=None, pad_edge=False)
@@ -114,7 +136,7 @@ def facts(pairs: Iterable[tuple[str, Any]]) -> Table:
     table.add_column(overflow="fold")
     for name, value in pairs:
         if value is not None:
-            table.add_row(Text(name, style="bold"), Text(visible(str(value), lines=True)))
+            table.add_row(Text(name, style="bold"), _Fact(visible(str(value), lines=True)))
     return table
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -24,7 +24,7 @@ def rebalance_plan(value: RebalancePlan) -> RenderableType:
             *(("blocker", text) for text in value.blockers),
         )
     )
-    return Group(head, "", _steps(value.steps), "", _peers(value.peers))
+    return Group(head, *_steps(value.steps), "", _peers(value.peers))
 
 
 def rebalance(value: Rebalance) -> RenderableType:
@@ -41,7 +41,7 @@ def rebalance(value: Rebalance) -> RenderableType:
     )
     if not value.peers:
         return head
-    return Group(head, "", _steps(value.steps), "", _peers(value.peers))
+    return Group(head, *_steps(value.steps), "", _peers(value.peers))
 
 
 def rebalance_list(values: Sequence[Rebalance]) -> RenderableType:
@@ -49,7 +49,7 @@ def rebalance_list(values: Sequence[Rebalance]) -> RenderableType:
         return Text("no rebalances: `cleancut rebalance plan` shows one")
     now_s = time.time()
     return Columns(
-        ("ID", "STATE", "AGE", "TOOK", "STEPS", "AFTER", "CREATED AT"),
+        ("ID", "STATE", "AGE", "TOOK", "STEPS", "AFTER RESTORE", "CREATED AT"),
         (
             (
                 v.id,
@@ -62,12 +62,15 @@ def rebalance_list(values: Sequence[Rebalance]) -> RenderableType:
             )
             for v in values
         ),
-        drop=("CREATED AT", "AFTER", "TOOK", "STEPS"),
+        drop=("CREATED AT", "AFTER RESTORE", "TOOK", "STEPS"),
     )
 
 
-def _steps(steps: Sequence[BalanceStep]) -> RenderableType:
-    return grid(
+def _steps(steps: Sequence[BalanceStep]) -> Iterator[RenderableType]:
+    if not steps:
+        return
+    yield ""
+    yield grid(
         ("STEP", "COLLECTION", "SHARD", "FROM", "TO", "SIZE", "DONE", "POINTS"),
         (
             (

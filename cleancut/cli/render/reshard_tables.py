@@ -20,7 +20,7 @@ def reshard_plan(value: ReshardPlan) -> RenderableType:
         (
             ("collection", value.collection),
             ("shard key", value.shard_key),
-            ("shards", _numbers(value.shards, value.wanted)),
+            ("shards", f"{value.shards} -> {value.wanted}"),
             ("to move", size(value.size_bytes)),
             *(("note", text) for text in value.notes),
             *(("blocker", text) for text in value.blockers),

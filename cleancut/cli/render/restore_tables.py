@@ -107,7 +107,7 @@ def _restored(value: Restore) -> RenderableType:
     """What was not compared is a dash; so is everything before there is a report."""
     compared = ("COUNTS", "SCHEMA", "KEYS", "QUERIES", "REPLICAS")
     names = ("COLLECTION", "PUBLISHED AS", "CREATED AS")
-    return grid(
+    return Columns(
         (*names, "SHARDS", *compared, "STATUS"),
         (
             (
@@ -124,6 +124,7 @@ def _restored(value: Restore) -> RenderableType:
             )
             for one in value.collections
         ),
+        drop=("CREATED AS", "STATUS"),
         fold=names,
     )
 
@@ -171,7 +172,7 @@ def _reshard(one: PlannedReshard) -> tuple[str, str]:
 
 def _planned(value: RestorePlan) -> RenderableType:
     names = ("COLLECTION", "PUBLISHED AS", "CREATED AS")
-    return grid(
+    return Columns(
         ("COLLECTION", "ACTION", *names[1:], "EXISTS", "SHARDS", "REPLICAS", "SIZE"),
         (
             (
@@ -186,17 +187,18 @@ def _planned(value: RestorePlan) -> RenderableType:
             )
             for one in value.collections
         ),
+        drop=("REPLICAS", "CREATED AS"),
         fold=names,
     )
 
 
 def _peers(value: RestorePlan) -> RenderableType:
     return grid(
-        ("PEER", "AGENT", "SHARDS AT MOST", "DISK AT MOST", "FREE"),
+        ("AGENT", "PEER", "SHARDS AT MOST", "DISK AT MOST", "FREE"),
         (
             (
-                one.peer_id,
                 one.agent,
+                one.peer_id,
                 one.shards_max,
                 size(one.size_bytes_max),
                 None if one.free_bytes is None else size(one.free_bytes),

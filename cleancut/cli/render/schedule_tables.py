@@ -72,11 +72,11 @@ def schedule(value: Schedule) -> RenderableType:
             ("must be point-in-time", "yes" if value.require_point_in_time else None),
             ("attempts", value.attempts),
             ("retention", _rules(value.retention) if value.retention else None),
-            ("last", value.last_id),
+            ("last", value.last_id or None),
             ("last due at", moment(value.last_due_at, value.time_zone)),
-            ("last state", _last(value)),
+            ("last state", _last(value) or None),
             ("skipped at", moment(value.skipped_at, value.time_zone)),
-            ("skipped because", value.skipped_why),
+            ("skipped because", value.skipped_why or None),
         )
     )
 

@@ -57,7 +57,7 @@ def undelete_list(values: Sequence[Undelete]) -> RenderableType:
         return Text("no undeletes: `cleancut undelete plan BACKUP -c COLLECTION` counts for one")
     now_s = time.time()
     return Columns(
-        ("ID", "STATE", "AGE", "TOOK", "BACKUP", "COLLECTION", "MISSING", "BACK", "CREATED AT"),
+        ("ID", "STATE", "AGE", "TOOK", "BACKUP", "COLLECTION", "MISSING", "PUT BACK", "CREATED AT"),
         (
             (
                 v.id,

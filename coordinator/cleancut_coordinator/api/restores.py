@@ -263,7 +263,10 @@ class RestoreService:
         term = self._leading().term
         restore = await self.get_restore(name)
         if restore.state in {State.DONE, State.PUBLISHING}:
-            raise Refused(f"restore {name} is already published")
+            raise Refused(
+                f"restore {name} is already published",
+                f"nothing is left to cancel; `cleancut restore show {name}` shows what it made",
+            )
         if not is_over(restore):
             operation = await requests.load(self._context, restore.id, OperationKind.RESTORE)
             term.cancel(operation.id)

@@ -28,7 +28,7 @@ from cleancut.core.maintenance.garbage import (
 from cleancut.core.maintenance.retention import RetentionPlan, needs_confirmation
 from cleancut.core.primitives.errors import CleancutError, Fenced, LeaseLost, Refused
 from cleancut.core.primitives.ids import Epoch, FencingToken, Sha256
-from cleancut.core.primitives.timestamps import format_time, parse_time
+from cleancut.core.primitives.timestamps import format_second, parse_time
 from cleancut.core.protocol.states import CLOSED
 from cleancut.ports.coordination import Lease
 from cleancut.repository.archive.garbage import ArchiveCollector, ArchiveRules, Sizes
@@ -252,7 +252,7 @@ class GarbageCollector:
             waits = "an operation that began before is still under way"
         if step is GcStep.WAIT_GRACE and marked is not None:
             ripe_s = parse_time(marked.at) + self._settings.grace_s
-            waits = f"what is marked for deletion may go from {format_time(ripe_s)} on"
+            waits = f"what is marked for deletion may go from {format_second(ripe_s)} on"
         waiting = [pair for one in lists.values() for pair in one.garbage.objects]
         waiting = waiting or list(found.objects)
         return GarbageCollection(

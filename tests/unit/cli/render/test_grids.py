@@ -15,11 +15,11 @@ from cleancut.api.schedules import RetentionRules, Schedule
 from cleancut.api.state_words import state_of
 from cleancut.api.values import AgentProgress, OperationError
 from cleancut.cli.render.backup_tables import LIST_DROPPED, backup_list
-from cleancut.cli.render.grids import print_table
+from cleancut.cli.render.grids import facts, print_table
 from cleancut.cli.render.progress_lines import agent_line
 from cleancut.cli.render.rebalance_tables import rebalance_list
 from cleancut.cli.render.reshard_tables import reshard_list
-from cleancut.cli.render.restore_tables import restore_list
+from cleancut.cli.render.restore_tables import restore, restore_list
 from cleancut.cli.render.schedule_tables import schedule_list
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.core.protocol.states import FINAL_STATES, State
@@ -146,3 +146,19 @@ def test_progress_never_shows_more_done_than_there_is() -> None:
     going = AgentProgress(agent="a", phase="UPLOAD", bytes_done=46 << 20, bytes_total=30 << 20)
     assert "of" not in agent_line(going).split()
     assert "of" in agent_line(replace(going, bytes_total=90 << 20)).split()
+
+
+def test_a_restore_that_is_shown_fits_into_80_columns() -> None:
+    made = RestoredCollection(
+        name="articles", published_as="articles", shards=6, status="green", replicas_active=True
+    )
+    shown = lines(restore(Restore(id="r-cbd44d1e5a7f0123", collections=(made,))), 80)
+    assert "REPLICAS" in shown[-2]
+    assert max(map(len, shown)) <= 80
+
+
+def test_no_line_ends_between_a_number_and_its_unit() -> None:
+    phases = ", ".join(f"phase {number} ms" for number in range(100, 160))
+    for width in range(20, 40):
+        for line in lines(facts([("phases", phases)]), width):
+            assert not line.removeprefix("phases").lstrip().startswith("ms")
