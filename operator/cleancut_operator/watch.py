@@ -34,6 +34,9 @@ async def watch(mirror: Mirror, namespace: str, health: Health, log_format: str)
     """Follows all objects of a namespace until SIGTERM or SIGINT."""
     forms = {"json": kopf.LogFormat.JSON, "text": kopf.LogFormat.FULL}
     kopf.configure(quiet=True, log_format=forms[log_format])
+    identity: Any = (
+        "cleancut-operator"  # else it asks for the user's name, and pods' users have none
+    )
     async with asyncio.TaskGroup() as group:
         watching = asyncio.Event()
         waiting = group.create_task(_be_ready(health, watching))
@@ -41,6 +44,7 @@ async def watch(mirror: Mirror, namespace: str, health: Health, log_format: str)
             registry=handlers(mirror, group),
             settings=settings(),
             namespaces=[namespace],
+            identity=identity,
             standalone=True,
             ready_flag=watching,
         )

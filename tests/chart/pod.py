@@ -94,13 +94,18 @@ class Pod:
 
     def _as_user(self, container: Object) -> list[str]:
         """The rendered user and groups, if we may become them."""
-        if os.getuid() != 0 or shutil.which("setpriv") is None:
-            return []
         pod = self.spec.get("securityContext", {})
         ids = {**pod, **container.get("securityContext", {})}
-        prefix = ["setpriv", f"--reuid={ids['runAsUser']}", f"--regid={ids['runAsGroup']}"]
-        prefix += [f"--groups={pod.get('fsGroup', ids['runAsGroup'])}", "--no-new-privs"]
-        return [*prefix, *_to_reach_python(tuple(prefix))]
+        return as_user(ids["runAsUser"], ids["runAsGroup"], pod.get("fsGroup", ids["runAsGroup"]))
+
+
+def as_user(user: int, group: int, further: int) -> list[str]:
+    """What makes a command that user's, if we may become it."""
+    if os.getuid() != 0 or shutil.which("setpriv") is None:
+        return []
+    prefix = ["setpriv", f"--reuid={user}", f"--regid={group}"]
+    prefix += [f"--groups={further}", "--no-new-privs"]
+    return [*prefix, *_to_reach_python(tuple(prefix))]
 
 
 @cache

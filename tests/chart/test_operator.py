@@ -24,12 +24,14 @@ from cleancut_devcluster.launch.process import Child, start_child, wait_logged
 from cleancut_devcluster.launch.setup import Secured
 from cleancut_operator.kube import KubeApi
 from cleancut_operator.resources import FINALIZER, GROUP, VERSION, Kind, seen_of
+from tests.chart.pod import as_user
 from tests.chart.rendering import CHART, NAMESPACE, ROOT, Object, rendered
 from tests.e2e.world import Launcher, World
 from tests.support.kube_server import NO_SERVER, Answer, KubeServer, kube_apiserver
 
 TOKEN = "token-of-the-operator"
 SERVED_S, DONE_S = 30.0, 60.0
+USER = 65532
 RESTORE = {"backup": "17", "confirm": "17"}
 BASE = f"/apis/{GROUP}/{VERSION}/namespaces/{NAMESPACE}"
 
@@ -230,7 +232,7 @@ def world(kube: KubeServer, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 class Operator:
-    """The program, which tests end and start again."""
+    """The program as the user of its pod, which no machine knows; tests end and start it again."""
 
     def __init__(self, world: World, kube: KubeServer) -> None:
         self._world, self._kube, self._folder = world, kube, world.setup.base_dir
@@ -246,7 +248,8 @@ class Operator:
         argv = ["-m", "cleancut_operator.main", f"--coordinator={self._world.setup.addresses}"]
         argv += [f"--namespace={NAMESPACE}", f"--http=127.0.0.1:{http}"]
         log = Path(self._folder) / f"operator-{self._runs}.log"
-        child = self._world.run(start_child("operator", [sys.executable, *argv], log, env))
+        command = [*as_user(USER, USER, USER), sys.executable, *argv]
+        child = self._world.run(start_child("operator", command, log, env))
         self._world.run(wait_logged(child, "listening", "http_port"))
         self.child = child
         return child

@@ -167,6 +167,7 @@ class KubeServer:
         }
         path = self.folder / f"kubeconfig-{token}"
         path.write_text(yaml.safe_dump(config))
+        self.folder.chmod(0o755)  # a client may be another user
         return path
 
 
