@@ -34,7 +34,7 @@ OUT = ROOT / "build" / "release"
 PLACEHOLDER = ".example"
 LIMIT_S = 900
 ACTIONLINT = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12"
-TESTING = ("hypothesis", "pytest", "trustme")
+TESTING = ("hypothesis", "pytest")
 """Packages of the dev extra that unit tests need."""
 
 

@@ -19,7 +19,8 @@ from tests.k8s.configuration import SUPERUSER
 from tests.k8s.world import World
 
 HERE = Path(__file__).parent
-ORDER = {"test_smoke": 0, "test_outages": 1, "test_release": 2, "test_total_loss": 3}
+FILES = ("test_smoke", "test_operator", "test_outages", "test_release", "test_total_loss")
+ORDER = {name: number for number, name in enumerate(FILES)}
 """The last ones change how many peers there are."""
 
 

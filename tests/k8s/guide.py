@@ -35,6 +35,11 @@ def commands(title: str, page: Path = PAGE) -> list[str]:
     return [line.strip() for line in lines if line.startswith("    ") and line.strip()]
 
 
+def outputs(title: str, page: Path = PAGE) -> list[str]:
+    """What a section says that its commands print, in order."""
+    return re.findall(r"```text\n(.*?)```", section(title, page), re.DOTALL)
+
+
 def values(title: str, page: Path = PAGE) -> dict[str, Any]:
     """The first YAML block of a section."""
     found = re.search(r"```yaml\n(.*?)```", section(title, page), re.DOTALL)

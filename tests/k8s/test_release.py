@@ -4,68 +4,26 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from tests.k8s import guide
-from tests.k8s.cluster import call, kubectl, start, stop, until
+from tests.k8s import guide, scraping
+from tests.k8s.cluster import call, start, stop, until
 from tests.k8s.configuration import SUPERUSER
 from tests.k8s.world import KEYS, World
 
-CUSTOM = {"ServiceMonitor": "servicemonitors", "PodMonitor": "podmonitors"} | {
-    "PrometheusRule": "prometheusrules"
-}
 
-
-def create_monitoring_kinds() -> None:
-    """As much of the Prometheus operator as lets its objects be created."""
-    for kind, plural in CUSTOM.items():
-        schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-        version = {"name": "v1", "served": True, "storage": True}
-        names = {"kind": kind, "plural": plural, "singular": kind.lower()}
-        document = {
-            "apiVersion": "apiextensions.k8s.io/v1",
-            "kind": "CustomResourceDefinition",
-            "metadata": {"name": f"{plural}.monitoring.coreos.com"},
-            "spec": {
-                "group": "monitoring.coreos.com",
-                "scope": "Namespaced",
-                "names": names,
-                "versions": [{**version, "schema": {"openAPIV3Schema": schema}}],
-            },
-        }
-        kubectl("apply", "-f", "-", text=json.dumps(document))
-
-
-def upgrade(world: World, values: dict[str, Any]) -> None:
-    """By the guide's own command."""
-    world.desk.write("values.yaml", values)
-    (line,) = guide.commands("Schedule backups and monitoring")
-    world.desk.type(line)
-    world.rolled_out("deployment/cleancut")
-
-
-@contextmanager
-def changed_values(world: World, **change: Any) -> Iterator[None]:
-    """The release with other values, for a while."""
-    before = world.desk.read("values.yaml")
-    upgrade(world, {**before, **change})
-    try:
-        yield
-    finally:
-        upgrade(world, before)
-
-
-def test_a_schedule_by_the_guide(installed: World) -> None:
-    """Its values with monitoring, and a schedule that is due each minute."""
-    create_monitoring_kinds()
+def test_schedules_and_alerts_by_the_guide(installed: World) -> None:
+    """With its monitoring, one schedule that is due each minute, and one that cannot
+    succeed: all metrics are read, and the alert names schedule and namespace."""
+    scraping.create_kinds()
     step = guide.values("Schedule backups and monitoring")
-    step["settings"]["schedule"]["often"] = {"cron": "* * * * *"}
-    with changed_values(installed, **step):
+    minute = {"cron": "* * * * *"}
+    step["settings"]["schedule"] |= {"often": minute, "typo": {**minute, "collections": ["typo"]}}
+    with installed.changed_values(**step), scraping.scraped(installed) as prometheus:
+        assert len(prometheus.pods) == 5
+        until(lambda: prometheus.up() == prometheus.pods, "all metrics are read")
 
         def scheduled() -> bool:
             every = installed.read("backup", "list")["backups"]
@@ -73,6 +31,10 @@ def test_a_schedule_by_the_guide(installed: World) -> None:
             return any(one["state"] == "COMMITTED" for one in mine)
 
         until(scheduled, "a scheduled backup is committed", 300)
+        until(lambda: prometheus.alerts("CleancutBackupFailing"), "the alert fires", 300)
+        (told,) = prometheus.alerts("CleancutBackupFailing")
+        assert (told["schedule"], told["namespace"]) == ("typo", installed.space)
+    installed.back_up()
     installed.whole()
 
 
@@ -119,15 +81,14 @@ def test_the_cron_job_of_the_page(installed: World) -> None:
     installed.whole()
     made = installed.read("token", "new", "--name", "ci", "--role", "operator")["token"]
     token, line = made["token"], made["line"]
-    _secret(installed, "cleancut-tokens", tokens=line + "\n")
-    _secret(installed, "cleancut-token", token=token)
-    _secret(installed, "cleancut-client", **{"ca.crt": installed.secret("cleancut-api", "ca.crt")})
+    installed.keep_secret("cleancut-tokens", tokens=line + "\n")
+    installed.keep_secret("cleancut-token", token=token)
     job = yaml.safe_load(yaml.safe_dump(guide.values("Shell and cron", guide.AUTOMATION)))
     pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     pod["containers"][0]["image"] = f"localhost/{pod['containers'][0]['image']}"
     api = {"tokensSecret": "cleancut-tokens", "clientCertificates": "none"}
     given = installed.desk.read("values.yaml")["api"]
-    with changed_values(installed, api={**given, **api, "clientTokenSecret": "cleancut-token"}):
+    with installed.changed_values(api={**given, **api, "clientTokenSecret": "cleancut-token"}):
         installed.kubectl("apply", "-f", "-", text=json.dumps(job))
         installed.kubectl("create", "job", "now", "--from=cronjob/backup-before-import")
         done = ("--for=condition=complete", "--timeout=300s")
@@ -164,7 +125,7 @@ def test_a_port_forward_to_a_standby(installed: World, tmp_path: Path) -> None:
 def test_wrong_keys_of_the_store_are_found(installed: World) -> None:
     """The doctor names them while they are wrong, and nothing once they are right again."""
     installed.whole()
-    _secret(installed, "backup-bucket", credentials=KEYS.replace("cleancutsecret", "wrong"))
+    installed.keep_secret("backup-bucket", credentials=KEYS.replace("cleancutsecret", "wrong"))
     try:
         installed.kubectl("delete", "pod", "qdrant-1")
 
@@ -175,7 +136,7 @@ def test_wrong_keys_of_the_store_are_found(installed: World) -> None:
 
         until(found, "the doctor sees wrong keys", 400)
     finally:
-        _secret(installed, "backup-bucket", credentials=KEYS)
+        installed.keep_secret("backup-bucket", credentials=KEYS)
     installed.whole()
     installed.back_up()
 
@@ -184,7 +145,7 @@ def test_keys_of_the_store_are_rotated(installed: World) -> None:
     """Nothing restarts: the next backup after the Secret arrived is made with the new ones."""
     installed.whole()
     new = KEYS.replace("cleancutsecret", "cleancutsecret2").replace("= cleancut\n", "= cleancut2\n")
-    _secret(installed, "backup-bucket", credentials=new)
+    installed.keep_secret("backup-bucket", credentials=new)
 
     def arrived() -> bool:
         pods = [f"pod/qdrant-{number}" for number in range(3)]
@@ -194,14 +155,4 @@ def test_keys_of_the_store_are_rotated(installed: World) -> None:
 
     until(arrived, "the Secret is in the pods", 300)
     installed.back_up()
-    _secret(installed, "backup-bucket", credentials=KEYS)
-
-
-def _secret(world: World, name: str, **contents: str) -> None:
-    document = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": name},
-        "stringData": contents,
-    }
-    world.kubectl("apply", "-f", "-", text=json.dumps(document))
+    installed.keep_secret("backup-bucket", credentials=KEYS)

@@ -73,15 +73,15 @@ def grow(world: World, peers: int) -> None:
     """Qdrant has so many peers, each with an agent."""
     values: dict[str, Any] = {**world.desk.read("agent-values.yaml"), "replicaCount": peers}
     world.upgrade_qdrant(values)
-    world.whole(peers)
+    world.whole()
 
 
 def test_data_of_two_peers_on_four(installed: World) -> None:
     """The collections are dropped, and restored onto more peers than they came from."""
-    installed.whole(4)
+    installed.whole()
     number = installed.back_up()
     for name in POINTS:
         installed.drop(name)
     installed.cleancut("restore", "start", number, "--yes", "--rebalance")
     installed.data_is_whole()
-    installed.whole(4)
+    installed.whole()

@@ -3,6 +3,7 @@
 Usage: python -m tests.k8s.visitor bucket URL
        python -m tests.k8s.visitor fill URL KEY COLLECTION SHARDS COPIES POINTS
        python -m tests.k8s.visitor count|drop URL KEY COLLECTION
+       python -m tests.k8s.visitor get URL
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import random
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from typing import Any
@@ -34,7 +36,7 @@ def fill(url: str, key: str, name: str, *sizes: str) -> None:
     shape |= {"shard_number": shards, "replication_factor": copies}
     existing = _ask(url, key, "GET /collections")["collections"]
     if name not in [one["name"] for one in existing]:
-        _ask(url, key, f"PUT /collections/{name}", shape)
+        _ask(url, key, f"PUT /collections/{name}?timeout=60", shape)
         index = {"field_name": "n", "field_schema": "integer"}
         _ask(url, key, f"PUT /collections/{name}/index?wait=true", index)
     chance = random.Random(7)
@@ -59,14 +61,23 @@ def drop(url: str, key: str, name: str) -> None:
     _ask(url, key, f"DELETE /collections/{name}")
 
 
+def get(url: str) -> None:
+    """Prints what is there."""
+    with urllib.request.urlopen(url, timeout=20) as answer:
+        sys.stdout.write(answer.read().decode())
+
+
 def _ask(url: str, key: str, line: str, body: object = None) -> Any:
-    """The result of a request, whose line is a method and a path."""
+    """The result of a request; `line`: method and path. Raises: OSError with the answer."""
     method, path = line.split(" ")
     data = None if body is None else json.dumps(body).encode()
     headers = {"api-key": key, "content-type": "application/json"}
     request = urllib.request.Request(url + path, data, headers, method=method)
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.load(answer)["result"]
+    try:
+        with urllib.request.urlopen(request, timeout=90) as answer:
+            return json.load(answer)["result"]
+    except urllib.error.HTTPError as error:
+        raise OSError(f"{line}: {error.code}: {error.read().decode()[:500]}") from error
 
 
 if __name__ == "__main__":
@@ -75,5 +86,6 @@ if __name__ == "__main__":
         "fill": fill,
         "count": count,
         "drop": drop,
+        "get": get,
     }
     verbs[sys.argv[1]](*sys.argv[2:])

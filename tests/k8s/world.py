@@ -29,6 +29,8 @@ BUCKET = "s3://backups/qdrant?endpoint=http://s3.store:8333&path_style=1&region=
 KEYS = "[default]\naws_access_key_id = cleancut\naws_secret_access_key = cleancutsecret\n"
 POINTS = {"docs": 2000, "wiki": 3000}
 BACKUP_S = 240.0
+MEMORY, SPILL = "512Mi", "64Mi"
+"""What an agent may have here: so little that a scenario can exceed it."""
 
 _RESTRICTED = {
     "allowPrivilegeEscalation": False,
@@ -134,8 +136,13 @@ class World:
             "rollout", "status", what, f"--timeout={timeout_s:.0f}s", timeout_s=timeout_s + 30
         )
 
-    def whole(self, peers: int = 3) -> None:
+    def peers(self) -> int:
+        """As many as the StatefulSet is to have."""
+        return int(self.kubectl("get", "statefulset", "qdrant", "-o", "jsonpath={.spec.replicas}"))
+
+    def whole(self) -> None:
         """All pods are ready, each peer has its agent, and the doctor finds nothing."""
+        peers = self.peers()
         until(lambda: self.pods(peers), f"{peers} pods of Qdrant are ready", 400)
         self.rolled_out("deployment/cleancut")
         until(lambda: len(self.status()["agents"]) == peers, f"{peers} agents")
@@ -158,6 +165,12 @@ class World:
         data = json.loads(self.kubectl("get", "secret", name, "-o", "json"))["data"]
         return base64.b64decode(data[key]).decode()
 
+    def keep_secret(self, name: str, **contents: str) -> None:
+        """A Secret with these entries is there."""
+        metadata = {"name": name}
+        document = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata}
+        self.kubectl("apply", "-f", "-", text=json.dumps(document | {"stringData": contents}))
+
     def api_key(self) -> str:
         return self.secret("qdrant-apikey", "api-key")
 
@@ -177,6 +190,23 @@ class World:
     def leader(self) -> str:
         """The pod that leads."""
         return str(self.status()["leader"])
+
+    def upgrade(self, values: dict[str, Any]) -> None:
+        """The coordinators' release with other values, by the guide's own command."""
+        self.desk.write("values.yaml", values)
+        (line,) = guide.commands("Schedule backups and monitoring")
+        self.desk.type(line)
+        self.rolled_out("deployment/cleancut")
+
+    @contextmanager
+    def changed_values(self, **change: Any) -> Iterator[None]:
+        """The coordinators' release with other values, for a while."""
+        before = self.desk.read("values.yaml")
+        self.upgrade({**before, **change})
+        try:
+            yield
+        finally:
+            self.upgrade(before)
 
     def upgrade_qdrant(self, values: dict[str, Any]) -> None:
         """Qdrant's release with other agent values."""
@@ -249,7 +279,7 @@ def coordinator_values() -> dict[str, Any]:
         "qdrant": {**given["qdrant"], "urls": peers},
         "store": {**given["store"], "url": BUCKET},
         "etcd": {"tryout": tryout},
-        "agent": {"restricted": True},
+        "agent": {"restricted": True, "memory": MEMORY, "spillSize": SPILL},
     }
 
 
@@ -271,14 +301,16 @@ def create_namespace(space: str) -> None:
 
 
 def create_certificates(space: str, folder: Path) -> None:
-    """The API's Secret, by a CA of ours."""
+    """The Secrets of the API and of a client, by a CA of ours."""
     folder.mkdir(exist_ok=True)
     authority = Authority(folder)
     names = [f"cleancut.{space}.svc", f"cleancut.{space}.svc.cluster.local", "localhost"]
-    certificate, key = authority.issue("cleancut", [x509.DNSName(one) for one in names])
-    files = {"ca.crt": authority.ca, "tls.crt": certificate, "tls.key": key}
-    given = [f"--from-file={name}={path}" for name, path in files.items()]
-    kubectl("-n", space, "create", "secret", "generic", "cleancut-api", *given)
+    sans = {"cleancut-api": names, "cleancut-client": ["client.example"]}
+    for secret, sans_of_it in sans.items():
+        certificate, key = authority.issue(secret, [x509.DNSName(one) for one in sans_of_it])
+        files = {"ca.crt": authority.ca, "tls.crt": certificate, "tls.key": key}
+        given = [f"--from-file={name}={path}" for name, path in files.items()]
+        kubectl("-n", space, "create", "secret", "generic", secret, *given)
 
 
 def create_store() -> None:
