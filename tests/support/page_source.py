@@ -50,6 +50,8 @@ class MemorySource:
     timelines: dict[str, Timeline] = field(default_factory=dict)
     audit_lines: list[dict[str, Any]] | None = None
     stories: Sequence[Story] = ()
+    due_times: dict[str, DueTimes] = field(default_factory=dict)
+    moving: Sequence[Rebalance] = ()
 
     async def running(self) -> tuple[tuple[Operation, ...], dict[str, Timeline]]:
         known: list[Operation] = [
@@ -71,7 +73,7 @@ class MemorySource:
         return (await self.operations.schedules.list_schedules()).schedules
 
     async def due(self) -> dict[str, DueTimes]:
-        return {}
+        return self.due_times
 
     async def backups(self) -> tuple[tuple[Backup, ...], bool]:
         page = await self.operations.list_backups(ALL)
@@ -81,7 +83,8 @@ class MemorySource:
         return (await self.operations.list_restores(ALL)).restores
 
     async def rebalances(self) -> tuple[Rebalance, ...]:
-        return (await self.operations.rebalances.list_rebalances(ALL)).rebalances
+        listed = await self.operations.rebalances.list_rebalances(ALL)
+        return (*self.moving, *listed.rebalances)
 
     async def reshards(self) -> tuple[Reshard, ...]:
         return (await self.operations.reshards.list_reshards(ALL)).reshards

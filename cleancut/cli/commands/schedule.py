@@ -16,10 +16,12 @@ from cleancut.cli.options import (
     wait_options,
     yes_option,
 )
-from cleancut.cli.render.output import emit, emit_many
+from cleancut.cli.render.output import TABLES, emit, emit_many
 from cleancut.cli.settings import Noun, parse_duration, settings_of
+from cleancut.cli.terminal import write_out
 from cleancut.cli.wait import Job, ask, run_job
 from cleancut.core.primitives.errors import NotFound
+from cleancut.core.primitives.visible import visible
 
 if TYPE_CHECKING:
     from cleancut.api.backups import Backup
@@ -215,7 +217,11 @@ def delete(context: click.Context, /, name: str, yes: bool) -> None:
         confirm(f"delete schedule {name}{owner}", yes=yes)
     revision = found.revision if found else 0
     ask(settings, lambda client: client.delete_schedule(name, revision))
-    if found is not None:
+    if found is None:
+        return
+    if settings.output in TABLES:
+        write_out(f"{visible(f'schedule {name} is deleted; its backups stay')}\n")
+    else:
         emit(settings.output, "schedule", found)
 
 

@@ -37,7 +37,7 @@ def diff(value: Diff) -> RenderableType:
 
 
 def _side(side: DiffSide) -> str:
-    return f"{f'#{side.epoch}' if side.epoch else 'live'} ({moment(side.cut_at)})"
+    return f"{f'#{side.epoch}' if side.epoch else 'live'}, {moment(side.cut_at)}"
 
 
 def _row(one: CollectionDiff) -> tuple[object, ...]:

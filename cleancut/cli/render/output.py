@@ -56,7 +56,7 @@ def emit_facts(output: str, noun: str, facts: dict[str, Any]) -> None:
     elif output in TABLES:
         from cleancut.cli.render import grids
 
-        print_parts(output, grids.facts(facts.items()))
+        print_parts(output, grids.facts(_for_people(*fact) for fact in facts.items()))
     else:
         document(output, {noun: facts})
 
@@ -69,10 +69,20 @@ def emit_rows(output: str, noun: str, rows: Sequence[dict[str, Any]]) -> None:
     elif output in TABLES:
         from cleancut.cli.render import grids
 
-        titles = [name.replace("_", " ").upper() for name in (rows[0] if rows else ())]
-        print_parts(output, grids.grid(titles, [tuple(row.values()) for row in rows]))
+        cells = [[_for_people(*fact) for fact in row.items()] for row in rows]
+        titles = [name.upper() for name, _ in (cells[0] if cells else ())]
+        print_parts(output, grids.grid(titles, [[fact for _, fact in row] for row in cells]))
     else:
         document(output, {noun: list(rows)})
+
+
+def _for_people(name: str, value: Any) -> tuple[str, Any]:
+    """A fact as tables have it: `size_bytes` is a size."""
+    from cleancut.cli.render.grids import size
+
+    if name.endswith("_bytes") and isinstance(value, int):
+        return name.removesuffix("_bytes").replace("_", " "), size(value)
+    return name.replace("_", " "), value
 
 
 def document(output: str, content: dict[str, Any]) -> None:

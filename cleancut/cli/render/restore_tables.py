@@ -124,7 +124,7 @@ def _restored(value: Restore) -> RenderableType:
             )
             for one in value.collections
         ),
-        drop=("CREATED AS", "STATUS"),
+        drop=("STATUS", "KEYS", "CREATED AS"),
         fold=names,
     )
 

@@ -60,10 +60,6 @@ def look(url: str) -> str:
     return f"curl -fsS -m 10 {_KEY} {shlex.quote(url + '/cluster')}"
 
 
-def list_collections(url: str) -> str:
-    return f"curl -fsS -m 10 {_KEY} {shlex.quote(url + '/collections')}"
-
-
 def count(url: str, collection: str) -> str:
     path = f"{url}/collections/{quote(collection, safe='')}/points/count"
     return _call("POST", path, {"exact": True})

@@ -28,6 +28,8 @@ def test_one_is_set_replaced_and_deleted() -> None:
             shown = await cleancut(*at, "show", "weekly", "-o", "json")
             unasked = await cleancut(*at, "delete", "weekly")
             deleted = await cleancut(*at, "delete", "weekly", "--yes", "-o", "json")
+            await cleancut(*at, *words)
+            said = await cleancut(*at, "delete", "weekly", "--yes")
             gone = await cleancut(*at, "delete", "weekly", "--yes")
             unknown = await cleancut(*at, "show", "weekly")
         one = made.json()["schedule"]
@@ -41,6 +43,7 @@ def test_one_is_set_replaced_and_deleted() -> None:
         assert shown.json()["schedule"]["cron"] == "@daily"
         assert unasked.code == Exit.USAGE
         assert deleted.json()["schedule"]["name"] == "weekly"
+        assert said.out == "schedule weekly is deleted; its backups stay\n"
         assert gone.code == unknown.code == Exit.NOT_FOUND
         assert list(memory.schedules.all) == ["nightly"]
 

@@ -9,6 +9,7 @@ import asyncio
 import queue
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +20,10 @@ import pytest
 
 from cleancut.api.backups import Backup, BackupBytes
 from cleancut.api.cluster import DoctorFinding, DoctorFix
+from cleancut.api.rebalances import BalanceStep, Rebalance
+from cleancut.core.format.story import Story, StoryKind
 from cleancut.core.format.timeline import Band, Lane, Timeline, TimelineAttempt
+from cleancut.core.maintenance.due_times import DueTime, DueTimes
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.requests import BackupRequest
 from cleancut.core.protocol.states import State
@@ -38,6 +42,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
 PATHS = [page.path.replace("{name}", "2") for page in PAGES]
 NASTY = "<script>document.title='owned'</script> \u202etxt.exe"
+MOVED = BalanceStep("move", NASTY, 0, 7, 8, 1 << 20, done=True)
+TO_MOVE = BalanceStep("move", "books", 1, 7, 8, 1 << 20, done=False)
 LIMIT_S = 120
 _DONE = """() => axe.run({resultTypes: ["violations"]}).then((found) => found.violations.map(
     (one) => `${one.id}: ${one.nodes.map((node) => node.target).join(", ")}`))"""
@@ -104,7 +110,40 @@ def source() -> MemorySource:
         reason="PEER_LOST", message=NASTY,
     )  # fmt: skip
     assert attempt_svg(attempt)
-    return MemorySource(operations, timelines={"b-2": Timeline(attempts=(attempt,))})
+    return MemorySource(
+        operations,
+        timelines={"b-2": Timeline(attempts=(attempt,))},
+        stories=work(),
+        due_times={NASTY: due_times(time.time())},
+        moving=(Rebalance(id="m-1", state=State.MOVING, steps=(MOVED, TO_MOVE)),),
+    )
+
+
+def work() -> list[Story]:
+    """What was asked for by hand, and a drill of a schedule that found something."""
+    asked: dict[str, Any] = {
+        "at": "2026-01-02T01:00:00Z",
+        "ended_at": "2026-01-02T01:02:00Z",
+        "epoch": 2,
+    }
+    found, scheduled = {"outcome": NASTY}, {"schedule": NASTY}
+    return [
+        Story(StoryKind.VERIFY, "v-1", state="DONE", asked_by=NASTY, **asked),
+        Story(StoryKind.COPY, "c-1", state="FAILED", asked_by="ci", facts=found, **asked),
+        Story(StoryKind.DRILL, "d-1", state="FAILED", facts=scheduled, **asked),
+    ]
+
+
+def due_times(now_s: float) -> DueTimes:
+    """One of each kind that a schedule's times can be."""
+    given: tuple[dict[str, Any], ...] = (
+        {},
+        {"handled": True},
+        {"handled": True, "missed": NASTY},
+        {"waits": True},
+    )
+    times = [now_s - 3600 * (len(given) - at) for at in range(len(given))]
+    return DueTimes(tuple(DueTime(at, at, **other) for at, other in zip(times, given, strict=True)))
 
 
 @contextmanager
@@ -163,11 +202,26 @@ def test_pages_are_quiet_and_readable_in_both_schemes_and_on_a_phone(browser: Br
 
 def test_hidden_characters_are_visible(browser: Browser) -> None:
     with browser.tab() as page:
-        for path in ("/", "/backups", "/backups/2"):
+        for path in ("/", "/backups", "/backups/2", "/rebalances", "/verification"):
             page.goto(path)
             assert "<script>document.title='owned'</script> \\u202etxt.exe" in page.inner_text(
                 "main"
             )
+
+
+def test_what_is_drawn_is_also_in_words(browser: Browser) -> None:
+    """Each cell of a strip has its text, a bar its name, and the manifest is a download."""
+    with browser.tab() as page:
+        page.goto("/backups")
+        assert page.locator("svg.strip g.missed title").count()
+        assert page.locator("svg.strip g.late title").count()
+        assert page.locator("svg.strip g.expired title").count()
+        page.goto("/rebalances")
+        assert page.get_by_role("progressbar", name="steps done").get_attribute("value") == "50"
+        page.goto("/backups/2")
+        with page.expect_download() as began:
+            page.click("text=manifest.json")
+        assert began.value.suggested_filename == "manifest.json"
 
 
 def test_without_a_script_everything_can_be_read_and_reached(browser: Browser) -> None:
