@@ -195,6 +195,9 @@ class SimPeer(LocalPoints):
     async def telemetry(self, level: int = 3, timeout_s: float = READ_S) -> Telemetry:
         return await self.read(self._telemetry, timeout_s)
 
+    async def check_one_peer(self, timeout_s: float = READ_S) -> None:
+        """No load balancer stands in front of simulated peers."""
+
     def _telemetry(self) -> Telemetry:
         self._shared.looked(self.process)
         seen = self._qdrant.seen_by(self.id)

@@ -81,6 +81,8 @@ async def describe(context: AgentContext, known: Session | None = None) -> Sessi
     try:
         cluster = await context.qdrant.cluster(timeout_s=5.0)
         version = await context.qdrant.version(timeout_s=5.0)
+        if known is None:
+            await _check_one_peer(context)
     except CleancutError as error:
         return Session(
             name=context.name,
@@ -118,6 +120,16 @@ async def describe(context: AgentContext, known: Session | None = None) -> Sessi
         spill_max_bytes=context.limits.spill_max_bytes,
         engine=context.engine,
     )
+
+
+async def _check_one_peer(context: AgentContext) -> None:
+    """Raises: Refused, if several peers answer. What cannot be looked at is told elsewhere."""
+    try:
+        await context.qdrant.check_one_peer(timeout_s=5.0)
+    except Refused:
+        raise
+    except CleancutError:
+        return
 
 
 def _capture_gate(

@@ -24,6 +24,7 @@ from cleancut.core.primitives.errors import (
 from cleancut.core.primitives.ids import check_collection_name
 from cleancut.qdrant.http import CHUNK_BYTES, ApiKey, QdrantHttp, server_bound
 from cleancut.qdrant.local_points import LocalPoints
+from cleancut.qdrant.one_peer import check_one_peer
 from cleancut.qdrant.points import PointCalls
 from cleancut.qdrant.recovery import ShardRecovery, collection_path, encode
 from cleancut.qdrant.resharding import ReshardingCalls
@@ -151,6 +152,10 @@ class Qdrant(ShardRecovery, LocalPoints):
         path, query = "/telemetry", {"details_level": str(level)}
         result = await self._http.call("GET", path, timeout_s=timeout_s, query=query)
         return parse_telemetry(result)
+
+    async def check_one_peer(self, timeout_s: float = READ_S) -> None:
+        """Raises: Refused, if several peers answer at this URL, as behind a load balancer."""
+        await check_one_peer(self.url, lambda: self.telemetry(0, timeout_s))
 
     async def weights(self, timeout_s: float = WEIGH_S) -> Weights:
         """All replicas of the cluster with their sizes; each peer is asked by this one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -28,8 +29,26 @@ async def ask_any(peers: Sequence[Qdrant], call: Callable[[Qdrant], Awaitable[T]
 
 
 async def first_peer(peers: Sequence[Qdrant]) -> Qdrant:
-    """The first peer that answers: changes are sent to one, since they may not be repeated blindly
-    at another. Raises: Unavailable, TimedOut."""
+    """The first peer that answers, and the same for each call: changes are sent to one, since they
+    may not be repeated blindly at another. Raises: Refused, if several answer at its URL;
+    Unavailable, TimedOut."""
+    peer = await first_answering(peers)
+    await peer.check_one_peer()
+    return peer
+
+
+async def check_peers(peers: Sequence[Qdrant]) -> None:
+    """Raises: Refused, if several peers answer at one of the URLs."""
+    for peer in peers:
+        with contextlib.suppress(Unavailable, TimedOut):
+            await peer.check_one_peer()
+
+
+async def first_answering(peers: Sequence[Qdrant]) -> Qdrant:
+    """The first peer that answers, for changes that any peer may be asked to look at.
+
+    Raises: Unavailable, TimedOut.
+    """
 
     async def answering(peer: Qdrant) -> Qdrant:
         await peer.cluster()

@@ -14,7 +14,7 @@ from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.responses import CollectionTelemetry
 from cleancut.qdrant.shard_sizes import WeighedCollection, WeighedShard
 from cleancut.runtime.concurrency import run_all
-from cleancut_coordinator.any_peer import ask_any
+from cleancut_coordinator.any_peer import ask_any, check_peers
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_sessions
 
@@ -24,8 +24,9 @@ _AT_ONCE = 8
 async def read_layout(context: CoordinatorContext) -> Layout:
     """The answer of any one peer, and which peers have an agent.
 
-    Raises: Refused, if there is no cluster; Unavailable.
+    Raises: Refused, if there is no cluster, or a URL reaches several peers; Unavailable.
     """
+    await check_peers(context.peers)
     cluster = await ask_any(context.peers, lambda peer: peer.cluster())
     if not cluster.enabled:
         raise Refused(

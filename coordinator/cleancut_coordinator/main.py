@@ -109,7 +109,12 @@ class Rules:
 @click.command(cls=Command, context_settings={"auto_envvar_prefix": ENV_PREFIX})
 @config_option(TABLES)
 @common_options
-@click.option("--qdrant-url", required=True, metavar="URL[,URL]", help="Any peers, in order.")
+@click.option(
+    "--qdrant-url",
+    required=True,
+    metavar="URL[,URL]",
+    help="Any peers, in order, no load balancer.",
+)
 @click.option("--grpc", default="127.0.0.1:7400", metavar="H:P", help="Where the API listens.")
 @click.option("--grpc-ca", type=_FILE, help="CA of the clients' certificates.")
 @click.option("--grpc-cert", type=_FILE, help="Certificate of the API.")

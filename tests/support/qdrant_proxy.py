@@ -1,8 +1,10 @@
-"""A proxy before one Qdrant peer that changes what passes: an old version, a stream cut short."""
+"""A proxy before a Qdrant peer that changes what passes: an old version, a stream cut short; or a
+balancer before several."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import itertools
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -16,9 +18,10 @@ CHUNK_BYTES = 1 << 16
 
 @dataclass(slots=True)
 class Meddler:
-    """`version`: what `/` claims. `keep_bytes`: shard streams end in good order after as many."""
+    """`targets`: who is asked, in turn. `version`: what `/` claims. `keep_bytes`: shard streams end
+    in good order after as many."""
 
-    target: str
+    targets: Iterator[str]
     session: aiohttp.ClientSession
     version: str | None = None
     keep_bytes: int | None = None
@@ -27,7 +30,7 @@ class Meddler:
         headers = {k: v for k, v in request.headers.items() if k.lower() not in _HOP}
         async with self.session.request(
             request.method,
-            f"{self.target}{request.raw_path}",
+            f"{next(self.targets)}{request.raw_path}",
             data=await request.read(),
             headers=headers,
         ) as answer:
@@ -61,11 +64,11 @@ class Meddler:
 
 @asynccontextmanager
 async def meddle(
-    target: str, *, version: str | None = None, keep_bytes: int | None = None
+    *targets: str, version: str | None = None, keep_bytes: int | None = None
 ) -> AsyncIterator[str]:
-    """The URL of a proxy before `target`, for the length of the block."""
+    """The URL of a proxy before `targets`, for the length of the block."""
     async with aiohttp.ClientSession(auto_decompress=False) as session:
-        meddler = Meddler(target, session, version, keep_bytes)
+        meddler = Meddler(itertools.cycle(targets), session, version, keep_bytes)
         app = web.Application(client_max_size=1 << 28)
         app.router.add_route("*", "/{path:.*}", meddler.pass_on)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)

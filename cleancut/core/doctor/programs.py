@@ -52,9 +52,10 @@ def _coordinators(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             kind="qdrant_refuses",
             severity="error",
-            what=f"Qdrant at {one.url} refuses the coordinator, so no backup can be made:"
-            f" {one.message}",
-            fixes=(Fix(fixes.look(one.url), what="correct the coordinators' API key"),),
+            what=f"the coordinator cannot rely on Qdrant at {one.url}: {one.message}",
+            fixes=(
+                Fix(fixes.look(one.url), what="correct the coordinators' API key or --qdrant-url"),
+            ),
         )
     if not facts.peers and not facts.refusals and facts.heard:
         yield Finding(

@@ -28,7 +28,7 @@ from cleancut.core.doctor.facts import (
 from cleancut.core.doctor.silence import SeenPeers
 from cleancut.core.maintenance.garbage import LastGc
 from cleancut.core.primitives.codec import decode
-from cleancut.core.primitives.errors import CleancutError, Corrupt, Denied, NotFound
+from cleancut.core.primitives.errors import CleancutError, Corrupt, Denied, NotFound, Refused
 from cleancut.core.primitives.ids import WITHOUT_CLUSTER, Epoch, PeerId, ShardId
 from cleancut.core.primitives.timestamps import parse_time
 from cleancut.core.protocol.etcd_records import Coordinator, Operation
@@ -229,8 +229,9 @@ async def _ask(qdrant: Qdrant) -> PeerReport | Refusal | None:
         cluster = await qdrant.cluster(ASK_S)
         aliases = await qdrant.aliases(ASK_S)
         names = await qdrant.collections(ASK_S)
+        await qdrant.check_one_peer(ASK_S)
     except CleancutError as error:
-        if isinstance(error, Denied | Corrupt):
+        if isinstance(error, Denied | Corrupt | Refused):
             return Refusal(url=qdrant.url, message=str(error))
         return None
     peers = cluster.peers if cluster.enabled else {WITHOUT_CLUSTER: qdrant.url}

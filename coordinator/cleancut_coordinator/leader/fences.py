@@ -22,7 +22,7 @@ from cleancut.fencing.aliases import give_back, rename
 from cleancut.ports.coordination import Delete
 from cleancut.runtime.concurrency import first_of, run_all
 from cleancut.runtime.log import Logger, Trouble
-from cleancut_coordinator.any_peer import first_peer
+from cleancut_coordinator.any_peer import first_answering
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_all, read_ctl
 from cleancut_coordinator.leader.state import LeaderState
@@ -56,7 +56,7 @@ async def raise_fence(context: CoordinatorContext, fence: Fence) -> None:
 
 
 async def _fence_aliases(context: CoordinatorContext, fence: Fence) -> None:
-    peer = await first_peer(context.peers)
+    peer = await first_answering(context.peers)
     actions = [rename(entry.alias, fence.name_of(entry.alias)) for entry in fence.aliases]
     try:
         async with asyncio.TaskGroup() as group:
@@ -75,7 +75,7 @@ async def drain_writes(context: CoordinatorContext, fence: Fence) -> None:
     Limits: a replica that hangs from now on keeps this, and what consensus has to apply after it,
     from ending. Source: measured; the PATCH takes the lock that writes hold, Qdrant 1.18.3.
     """
-    peer = await first_peer(context.peers)
+    peer = await first_answering(context.peers)
     names = sorted({entry.collection for entry in fence.aliases})
     change: dict[str, Any] = {"strict_mode_config": {}}
     await run_all(

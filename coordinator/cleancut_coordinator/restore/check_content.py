@@ -25,6 +25,7 @@ async def is_ours(context: CoordinatorContext, peer: Qdrant, wanted: TargetColle
     if await peer.count_collection(wanted.name):
         return False
     for one in context.peers:  # replicas that are not Active are not in that count
+        await one.check_one_peer()
         placement = await one.placement(wanted.name)
         for replica in placement.local():
             if await one.count(wanted.name, replica.shard_id):
@@ -39,7 +40,8 @@ async def check_content(
     cannot be compared with the backup's.
 
     Raises: Refused, if an alias points to this collection, or it holds points that its restore
-        has not put there; Unavailable, TimedOut, if a shard cannot be looked at.
+        has not put there, or a URL reaches several peers; Unavailable, TimedOut, if a shard cannot
+        be looked at.
 
     Limits: of a shard that the backup holds no count of, only that. A replica that
     cannot be read at its peer holds what was being recovered.
@@ -88,6 +90,7 @@ async def _count(context: CoordinatorContext, name: str) -> tuple[dict[Place, in
     seen: set[Place] = set()
     for one in context.peers:
         try:
+            await one.check_one_peer()  # else another peer is counted in place of this one
             local = (await one.placement(name)).local()
         except (Unavailable, TimedOut, NotFound):
             continue  # another peer, or the whole collection, is asked instead

@@ -193,6 +193,7 @@ class CollectionCreator:
         """A peer that has just shown that this is the collection of that name."""
         for peer in self._context.peers:
             with contextlib.suppress(Unavailable, TimedOut):
+                await peer.check_one_peer()
                 if await self._uuid(peer, name) == uuid:
                     return peer
         raise _unlike(name)

@@ -157,11 +157,13 @@ async def _who_shows(
 ) -> Qdrant | None:
     """A peer that shows the old collection; None, if none that answers shows any of its name.
 
-    Raises: Refused, if there is another one; Unavailable, if no peer answers.
+    Raises: Refused, if there is another one, or a URL reaches several peers; Unavailable, if no
+        peer answers.
     """
     told: list[tuple[str | None, Qdrant]] = []
     for peer in context.peers:
         with contextlib.suppress(Unavailable, TimedOut):
+            await peer.check_one_peer()
             found = (await peer.telemetry()).collections.get(old.collection)
             told.append((None if found is None else found.uuid or "", peer))
     if not told:

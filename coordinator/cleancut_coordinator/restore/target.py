@@ -16,7 +16,7 @@ from cleancut.core.protocol.states import OperationKind, State
 from cleancut.core.restore.report import RestoreReport, rate_of
 from cleancut.core.restore.target import Rate, Target, TargetPeer
 from cleancut.repository.catalog import get_checked
-from cleancut_coordinator.any_peer import ask_any
+from cleancut_coordinator.any_peer import ask_any, check_peers
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import read_all, read_sessions
 from cleancut_coordinator.layout import read_allowed
@@ -36,8 +36,9 @@ async def read_target(
     `members`: who takes part, with the free bytes that each reported; None: all that have a
     session, with what they say there, and how fast restores were. `reshards`: ask each peer whether
     it allows resharding.
-    Raises: Unavailable.
+    Raises: Refused, if a URL reaches several peers; Unavailable.
     """
+    await check_peers(context.peers)
     cluster = await ask_any(context.peers, lambda peer: peer.cluster())
     collections = await ask_any(context.peers, lambda peer: peer.collections())
     aliases = await ask_any(context.peers, lambda peer: peer.aliases())

@@ -13,6 +13,7 @@ from cleancut.qdrant.client import Qdrant
 from cleancut_devcluster.launch.qdrant import Kind, launch_peers, wait_until
 from tests.contract.qdrant.world import World, points
 from tests.support.addresses import dead_address
+from tests.support.qdrant_proxy import meddle
 
 
 def test_every_peer_knows_all_peers_and_itself(world: World) -> None:
@@ -27,6 +28,21 @@ def test_every_peer_knows_all_peers_and_itself(world: World) -> None:
         telemetry = await world.first.telemetry()
         assert telemetry.peer_id == infos[0].peer_id
         assert telemetry.app_version == await world.first.version()
+
+    world.run(check())
+
+
+def test_several_peers_behind_one_url_are_refused(world: World) -> None:
+    """Each answer may be another one's, so that no decision of several steps can rest on them."""
+
+    async def check() -> None:
+        for client in world.clients:
+            await client.check_one_peer()
+        urls = [client.url for client in world.clients]
+        async with meddle(*urls) as balancer, Qdrant(balancer) as client:
+            with pytest.raises(Refused, match=r"several peers .* load balancer") as refused:
+                await client.check_one_peer()
+            assert "--qdrant-url" in refused.value.hint
 
     world.run(check())
 

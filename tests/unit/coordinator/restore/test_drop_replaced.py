@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -34,11 +35,15 @@ class Cluster:
 
 
 class Peer(Qdrant):
-    """A peer with aliases of its own: one that lags shows others. None: it does not answer."""
+    """A peer with aliases of its own: one that lags shows others. None: it does not answer.
+    `behind`: how many answer in turn."""
 
-    def __init__(self, cluster: Cluster, aliases: dict[str, str] | None) -> None:
+    def __init__(
+        self, cluster: Cluster, aliases: dict[str, str] | None, *, behind: int = 1
+    ) -> None:
         super().__init__("http://127.0.0.1:1")
         self.at, self.shown = cluster, aliases
+        self.starts = itertools.cycle(f"start {one}" for one in range(behind))
 
     async def cluster(self, timeout_s: float = 1.0) -> ClusterInfo:
         if self.shown is None:
@@ -55,7 +60,7 @@ class Peer(Qdrant):
             name: CollectionTelemetry(uuid=uuid, config={}, shards={})
             for name, uuid in self.at.uuids.items()
         }
-        return Telemetry("1.18.3", "start", 1, collections, RecoveryCounters(0, 0, 0, 0))
+        return Telemetry("1.18.3", next(self.starts), 1, collections, RecoveryCounters(0, 0, 0, 0))
 
     async def delete_collection(self, name: str, timeout_s: float = 1.0) -> bool:
         del self.at.uuids[name]
@@ -75,6 +80,14 @@ def test_what_nothing_points_to_is_dropped() -> None:
     cluster = Cluster()
     clean(Peer(cluster, {"live": "c"}), Peer(cluster, None))
     assert cluster.uuids == {}
+
+
+def test_nothing_is_dropped_through_a_load_balancer() -> None:
+    """The look and the deletion may reach two peers, of which one lags."""
+    cluster = Cluster()
+    with pytest.raises(Refused, match="load balancer"):
+        clean(Peer(cluster, {}, behind=2))
+    assert set(cluster.uuids) == {"a", "b"}
 
 
 def test_an_alias_that_only_another_peer_shows_keeps_it() -> None:
