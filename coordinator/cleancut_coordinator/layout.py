@@ -95,6 +95,7 @@ def _collection(
         shard_number=None if custom else int(params.get("shard_number") or 0),
         transfers=entry.transfers,
         resharding=entry.resharding,
+        uuid=(told.uuid if told else None) or "",
     )
 
 

@@ -26,7 +26,8 @@ class LayoutPeer(Record, frozen=True):
 
 
 class LayoutCollection(Record, frozen=True):
-    """`sizes`: by shard, 0 where it is missing. `shard_number`: of automatic sharding."""
+    """`sizes`: by shard, 0 where it is missing. `shard_number`: of automatic sharding. `uuid`:
+    another one once it is made again; "" if Qdrant does not say."""
 
     name: str
     factor: int
@@ -35,6 +36,7 @@ class LayoutCollection(Record, frozen=True):
     shard_number: int | None = None
     transfers: int = 0
     resharding: bool = False
+    uuid: str = ""
 
 
 class Layout(Record, frozen=True):

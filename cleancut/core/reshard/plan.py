@@ -49,7 +49,8 @@ class ReshardStep(Record, frozen=True):
 
 class ReshardPlan(Record, frozen=True):
     """It can start if there are no `blockers`. `present`, `wanted`: numbers of shards, of those
-    under `shard_key` if there is one. Order: the steps are made in theirs."""
+    under `shard_key` if there is one. `uuid`: the collection's; "" if Qdrant does not say.
+    Order: the steps are made in theirs."""
 
     collection: str
     present: int
@@ -58,6 +59,7 @@ class ReshardPlan(Record, frozen=True):
     steps: tuple[ReshardStep, ...] = ()
     notes: tuple[str, ...] = ()
     blockers: tuple[str, ...] = ()
+    uuid: str = ""
 
     @property
     def moved_bytes(self) -> int:
@@ -85,6 +87,7 @@ def make_reshard(layout: Layout, request: ReshardRequest) -> ReshardPlan:
         present=len(mine),
         wanted=request.shards,
         shard_key=key,
+        uuid=entry.uuid,
     )
     if len(mine) == request.shards:
         return replace(plan, notes=(f"{entry.name!r} has {len(mine)} shards already",))
@@ -103,6 +106,15 @@ def check_reshard(plan: ReshardPlan) -> ReshardPlan:
     hint = f"see `cleancut reshard plan {quote(plan.collection)}` for all of them"
     check_unblocked("reshard", plan.blockers, hint)
     return plan
+
+
+def check_same(plan: ReshardPlan, before: str) -> None:
+    """`before`: the uuid at the steps before. Raises: Refused, for another collection."""
+    if before and plan.uuid != before:
+        raise Refused(
+            f"{plan.collection!r} has been deleted and made again since its reshard began",
+            "see what it holds, then reshard it",
+        )
 
 
 def check_agreed(plan: ReshardPlan, digest: str) -> None:

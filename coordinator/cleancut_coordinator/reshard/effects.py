@@ -33,7 +33,13 @@ from cleancut.core.reshard.phases import (
     ReshardDraft,
     Tasks,
 )
-from cleancut.core.reshard.plan import ReshardPlan, check_agreed, check_reshard, make_reshard
+from cleancut.core.reshard.plan import (
+    ReshardPlan,
+    check_agreed,
+    check_reshard,
+    check_same,
+    make_reshard,
+)
 from cleancut.core.reshard.ring_rounds import RingRounds
 from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.responses import Placement
@@ -100,6 +106,7 @@ class ReshardEffects:
             await check_restored(self._context, effect.request.after, reshards=True)
         plan = await self.plan(effect.request)
         before = await self._before(effect)
+        check_same(plan, before.plan.uuid if before else "")
         if effect.before is None:
             check_reshard(plan)
             check_agreed(plan, effect.request.plan)

@@ -88,7 +88,7 @@ class StepMigration:
         await self._applied(peer)
 
     async def _begin(self, peer: Qdrant) -> None:
-        if self._mine(await peer.placement(self.name)):
+        if self._mine(await self._same(peer)):
             self._begun = True
             return
         if self._begun:
@@ -175,7 +175,7 @@ class StepMigration:
         be copied from one that is not clean while others are cleaned."""
         peer = await first_peer(self.context.peers)
         await self._applied(peer)
-        placement = await peer.placement(self.name)
+        placement = await self._same(peer)
         if not self._mine(placement):
             return self.check_finished(placement)  # by a leader before
         await self._name_step(peer, *_BOUND)
@@ -189,14 +189,14 @@ class StepMigration:
         """The step is over."""
         peer = await first_peer(self.context.peers)
         await self._applied(peer)
-        placement = await peer.placement(self.name)
+        placement = await self._same(peer)
         if self._mine(placement):
             if not self._is_whole(placement):
                 raise Unavailable(f"not every replica of {self.name!r} is {ACTIVE}")
             await check_phase(self.context, self.epoch, *_BOUND)
             await peer.resharding.finish(self._alias)
             await self._applied(peer)
-            placement = await peer.placement(self.name)
+            placement = await self._same(peer)
         self.check_finished(placement)
         await self._unname_step(peer)
 
@@ -285,6 +285,20 @@ class StepMigration:
         return [one for one, name in found if name == self.name and one.startswith(STEP_ALIASES)]
 
     # The cluster as it is
+
+    async def _same(self, peer: Qdrant) -> Placement:
+        """The placement of the very collection that the step was planned for. Raises: NotFound, if
+        it was deleted, or made again."""
+        seen = await peer.telemetry()
+        found = seen.collections.get(self.name)
+        if found is None:
+            raise NotFound(f"collection {self.name!r} was deleted")
+        if self.draft.plan.uuid and found.uuid != self.draft.plan.uuid:
+            raise NotFound(
+                f"collection {self.name!r} was deleted and made again",
+                "see what it holds, then reshard it",
+            )
+        return found.placement(seen.peer_id)
 
     def _mine(self, placement: Placement) -> ReshardingState | None:
         """The resharding under way, if it is this step's. Raises: Unavailable, if it is not."""
