@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,13 +13,14 @@ from cleancut import __version__
 from cleancut.core.capture.gate import capture_gate
 from cleancut.core.maintenance.clocks import REPORT_EVERY_S
 from cleancut.core.primitives.codec import encode
-from cleancut.core.primitives.errors import CleancutError, LeaseLost, Refused
+from cleancut.core.primitives.errors import CleancutError, LeaseLost, NotFound, Refused
 from cleancut.core.primitives.ids import WITHOUT_CLUSTER, FencingToken, PeerId
 from cleancut.core.primitives.timestamps import format_time, parse_time
 from cleancut.core.protocol.etcd_records import Session
 from cleancut.core.restore.target import FREE_STEP
 from cleancut.core.wal.gate import WalFacts, wal_gate
 from cleancut.ports.coordination import Created, Lease, Put
+from cleancut.qdrant.responses import ClusterInfo
 from cleancut_agent.concerns import EVERY_S, find_concerns
 from cleancut_agent.context import AgentContext
 from cleancut_agent.local_peer import storage_free_bytes
@@ -83,6 +85,8 @@ async def describe(context: AgentContext, known: Session | None = None) -> Sessi
         version = await context.qdrant.version(timeout_s=5.0)
         if known is None:
             await _check_one_peer(context)
+            facts = context.wal.facts() if context.wal is not None else WalFacts()
+            keeper = await _keeper(context, cluster)
     except CleancutError as error:
         return Session(
             name=context.name,
@@ -97,10 +101,9 @@ async def describe(context: AgentContext, known: Session | None = None) -> Sessi
         )
     free = storage_free_bytes(context)
     if known is None:
-        facts = context.wal.facts() if context.wal is not None else WalFacts()
         concerns = await find_concerns(context, cluster)
-        wal: str | None = wal_gate(facts, version, PeerId(cluster.peer_id))
-        capture: str | None = _capture_gate(context, facts, version, PeerId(cluster.peer_id))
+        wal: str | None = wal_gate(facts, version, keeper)
+        capture: str | None = _capture_gate(context, facts, version, keeper)
     else:
         concerns, wal, capture = known.concerns, known.wal, known.capture
     return Session(
@@ -130,6 +133,17 @@ async def _check_one_peer(context: AgentContext) -> None:
         raise
     except CleancutError:
         return
+
+
+async def _keeper(context: AgentContext, cluster: ClusterInfo) -> PeerId:
+    """The id that the local peer's data directory names. Without cluster mode Qdrant tells it of
+    collections alone; 0, while it has none."""
+    if cluster.enabled or (context.wal is None and context.capture is None):
+        return PeerId(cluster.peer_id)
+    for name in await context.qdrant.collections(timeout_s=5.0):
+        with contextlib.suppress(NotFound):  # deleted just now
+            return PeerId((await context.qdrant.placement(name, timeout_s=5.0)).peer_id)
+    return WITHOUT_CLUSTER
 
 
 def _capture_gate(

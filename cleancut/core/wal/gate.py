@@ -57,11 +57,14 @@ def wal_gate(facts: WalFacts, qdrant_version: str, peer_id: PeerId) -> str:
 
 
 def unseen_storage(facts: WalFacts, peer_id: PeerId) -> str:
-    """Why the agent does not see this peer's data directory; empty: it does."""
+    """Why the agent does not see this peer's data directory; empty: it does. `peer_id`: the id in
+    that directory; 0: of a Qdrant without cluster mode that has no collection yet."""
     if not facts.storage:
         return "the agent does not see Qdrant's storage: set --qdrant-storage"
     if facts.problem:
         return f"Qdrant's storage {facts.storage} cannot be read: {facts.problem}"
+    if not peer_id and facts.shards:
+        return f"{facts.storage} holds shards, and this Qdrant has no collection"
     if peer_id and facts.peer_id is None:
         return f"{facts.storage} does not tell whose it is: its raft_state.json cannot be read"
     if facts.peer_id != peer_id and peer_id:

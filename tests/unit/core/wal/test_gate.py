@@ -27,9 +27,13 @@ def gate(version: str = "1.18.3", **changes: Any) -> str:
 def test_the_gate_is_open_where_nothing_is_against_it() -> None:
     assert gate() == ""
     assert gate(heads=(), shards=0) == ""
-    for known in (PeerId(7), None):
-        found = wal_gate(replace(GOOD, peer_id=known), "1.18.3", PeerId(0))
-        assert found == ""  # without cluster mode
+    for known in (PeerId(7), None):  # without cluster mode, and without a collection
+        assert wal_gate(replace(GOOD, peer_id=known, shards=0), "1.18.3", PeerId(0)) == ""
+
+
+def test_the_disk_of_another_qdrant_without_collections_is_not_read() -> None:
+    found = wal_gate(GOOD, "1.18.3", PeerId(0))
+    assert found == "/qdrant/storage holds shards, and this Qdrant has no collection"
 
 
 @pytest.mark.parametrize(
