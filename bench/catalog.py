@@ -160,6 +160,9 @@ class Counting:
     async def clock_s(self) -> float | None:
         return await self._store.clock_s()
 
+    async def remove_unfinished(self, age_s: float) -> int:
+        return await self._store.remove_unfinished(age_s)
+
     async def stat(self, path: str) -> ObjectInfo | None:
         self.calls["stat"] += 1
         return await self._store.stat(path)

@@ -164,18 +164,13 @@ class SimPeer(LocalPoints):
 
     async def cluster(self, timeout_s: float = READ_S) -> ClusterInfo:
         peers = {int(peer): f"uri-{peer}" for peer in self._qdrant.peers}
-        return await self.read(
-            lambda: ClusterInfo(
-                int(self.id),
-                peers,
-                self._peer.view,
-                1,
-                int(self._qdrant.stopped),
-                enabled=True,
-                consensus="stopped_with_err" if self._qdrant.stopped else "",
-            ),
-            timeout_s,
-        )
+
+        def told() -> ClusterInfo:
+            stopped = self._qdrant.stopped
+            why = "stopped_with_err" if stopped else ""
+            return ClusterInfo(int(self.id), peers, self._peer.view, 1, int(stopped), True, why)
+
+        return await self.read(told, timeout_s)
 
     async def cluster_metadata(self, timeout_s: float = READ_S) -> dict[str, Any]:
         return await self.read(dict, timeout_s)

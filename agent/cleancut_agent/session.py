@@ -126,7 +126,7 @@ async def describe(context: AgentContext, known: Session | None = None) -> Sessi
 
 
 async def _check_one_peer(context: AgentContext) -> None:
-    """Raises: Refused, if several peers answer. What cannot be looked at is told elsewhere."""
+    """Raises: Refused, if several peers answer. What cannot be looked at is a problem elsewhere."""
     try:
         await context.qdrant.check_one_peer(timeout_s=5.0)
     except Refused:
@@ -136,8 +136,8 @@ async def _check_one_peer(context: AgentContext) -> None:
 
 
 async def _keeper(context: AgentContext, cluster: ClusterInfo) -> PeerId:
-    """The id that the local peer's data directory names. Without cluster mode Qdrant tells it of
-    collections alone; 0, while it has none."""
+    """The id that the local peer's data directory names. Without cluster mode Qdrant shows it
+    with collections alone; 0, while it has none."""
     if cluster.enabled or (context.wal is None and context.capture is None):
         return PeerId(cluster.peer_id)
     for name in await context.qdrant.collections(timeout_s=5.0):

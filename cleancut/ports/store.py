@@ -52,4 +52,9 @@ class Store(Protocol):
         """The time by the store's own clock, in seconds since 1970; None if it has none."""
         ...
 
+    async def remove_unfinished(self, age_s: float) -> int:
+        """What killed writers have left, and listings through this store have met since the last
+        call, is gone if it is older by the store's own clock; how many those were."""
+        ...
+
     async def close(self) -> None: ...

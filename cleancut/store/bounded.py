@@ -51,6 +51,9 @@ class BoundedStore:
     async def clock_s(self) -> float | None:
         return await self._within(self._store.clock_s(), "read its clock")
 
+    async def remove_unfinished(self, age_s: float) -> int:
+        return await self._within(self._store.remove_unfinished(age_s), "remove unfinished objects")
+
     async def close(self) -> None:
         await self._store.close()
 

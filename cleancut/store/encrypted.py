@@ -113,6 +113,9 @@ class EncryptedStore:
     async def clock_s(self) -> float | None:
         return await self._store.clock_s()
 
+    async def remove_unfinished(self, age_s: float) -> int:
+        return await self._store.remove_unfinished(age_s)
+
     async def close(self) -> None:
         await self._store.close()
 

@@ -4,7 +4,8 @@ Symbolic links below the root are never followed: reading, writing or deleting t
 refused, and a listing leaves it out, so nothing outside the store is touched.
 
 Written to `.tmp-<random>` beside the target, fsynced, renamed, and the directory fsynced: an object
-is whole or absent, also after a power cut. Foreign errors (OSError) are mapped here.
+is whole or absent, also after a power cut. What a writer that was killed has left is noted where a
+listing meets it. Foreign errors (OSError) are mapped here.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import stat
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -36,6 +38,8 @@ from cleancut.store.object_paths import check_path, check_prefix, other_bytes
 THREADS = 8
 MAKE_TRIES = 100
 LIST_PART = 1000
+MAX_LEFT = 1000
+_UNFINISHED = ".tmp-"
 T = TypeVar("T")
 
 
@@ -45,6 +49,7 @@ class FileStore:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._links = _Links(root)
+        self._left: set[Path] = set()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="store-file")
 
     async def put(self, path: str, data: bytes) -> None:
@@ -66,7 +71,7 @@ class FileStore:
     async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         directory, _, _ = check_prefix(prefix).rpartition("/")
         await self._run(prefix, lambda: self._links.check(self._root / directory))
-        found = _walk(self._root, "", prefix)
+        found = _walk(self._root, "", prefix, self._note_left)
         while part := await self._run(prefix, lambda: tuple(islice(found, LIST_PART))):
             for info in part:
                 yield info
@@ -80,8 +85,17 @@ class FileStore:
 
     async def clock_s(self) -> float | None:
         """By the mtime of a file that is written for it: on a network mount, the server's clock."""
-        probe = self._root / f".tmp-{secrets.token_hex(8)}"
+        probe = self._root / f"{_UNFINISHED}{secrets.token_hex(8)}"
         return await self._run(probe.name, lambda: self._probe(probe))
+
+    async def remove_unfinished(self, age_s: float) -> int:
+        now_s = await self.clock_s() if self._left else None
+        removed = 0
+        while now_s is not None and self._left:
+            left = self._left.pop()
+            before_s = now_s - age_s
+            removed += await self._run(left.name, partial(self._remove_left, left, before_s))
+        return removed
 
     async def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -104,7 +118,7 @@ class FileStore:
             self._write(target, data)
 
     def _write(self, target: Path, data: bytes) -> None:
-        temporary = target.parent / f".tmp-{secrets.token_hex(8)}"
+        temporary = target.parent / f"{_UNFINISHED}{secrets.token_hex(8)}"
         try:
             with self._open_new(temporary) as file:
                 file.write(data)
@@ -115,6 +129,20 @@ class FileStore:
             temporary.unlink(missing_ok=True)
             raise
         sync_directory(target.parent)
+
+    def _note_left(self, left: Path) -> None:
+        if len(self._left) < MAX_LEFT:
+            self._left.add(left)
+
+    def _remove_left(self, left: Path, before_s: float) -> bool:
+        try:
+            found = self._links.check(left).lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False  # its writer has finished, or another process was here
+        old = stat.S_ISREG(found.st_mode) and found.st_mtime < before_s
+        if old:
+            self._delete(left)
+        return old
 
     def _folders(self) -> tuple[str, ...]:
         with os.scandir(self._root) as entries:
@@ -210,9 +238,12 @@ def _stat(path: str, target: Path) -> ObjectInfo | None:
         return None
 
 
-def _walk(directory: Path, base: str, prefix: str) -> Iterator[ObjectInfo]:
+def _walk(
+    directory: Path, base: str, prefix: str, note_left: Callable[[Path], None]
+) -> Iterator[ObjectInfo]:
     """Files whose path starts with `prefix`, in the order of their whole paths, which is not
-    that of their directories (`a-b` comes before `a/b`)."""
+    that of their directories (`a-b` comes before `a/b`). `note_left`: called for unfinished ones.
+    """
     try:
         with os.scandir(directory) as entries:
             found = [
@@ -223,11 +254,12 @@ def _walk(directory: Path, base: str, prefix: str) -> Iterator[ObjectInfo]:
     except FileNotFoundError:
         return
     for path, entry in sorted(found, key=lambda item: item[0]):
-        if entry.name.startswith(".tmp-"):
+        if entry.name.startswith(_UNFINISHED):
+            note_left(directory / entry.name)
             continue
         if path.endswith("/"):
             if path.startswith(prefix) or prefix.startswith(path):
-                yield from _walk(directory / entry.name, path, prefix)
+                yield from _walk(directory / entry.name, path, prefix, note_left)
         elif path.startswith(prefix):
             try:
                 yield ObjectInfo(path, entry.stat(follow_symlinks=False).st_size)

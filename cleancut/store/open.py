@@ -72,6 +72,7 @@ class PlainStore:
         self.put, self.stat, self.delete = store.put, store.stat, store.delete
         self.list, self.close, self.clock_s = store.list, store.close, store.clock_s
         self.folders, self.replace = store.folders, store.replace
+        self.remove_unfinished = store.remove_unfinished
 
     async def get(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         data = await self._store.get(path, offset, length)

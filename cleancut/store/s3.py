@@ -207,6 +207,9 @@ class S3Store:
         page = await self._attempts.run("", partial(self._list_part, query))
         return _date_s(page.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", ""))
 
+    async def remove_unfinished(self, age_s: float) -> int:
+        return 0  # an object is put in one request
+
     async def close(self) -> None:
         self._attempts.close()
         if self._boto.made is not None:

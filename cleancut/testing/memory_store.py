@@ -61,6 +61,9 @@ class MemoryStore:
     async def clock_s(self) -> float | None:
         return self.time_s
 
+    async def remove_unfinished(self, age_s: float) -> int:
+        return 0  # an object is put in one step
+
     async def close(self) -> None:
         """Keeps what it holds: a store outlives those who open it."""
 

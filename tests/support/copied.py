@@ -79,6 +79,9 @@ class FailingStore:
     async def clock_s(self) -> float | None:
         return None
 
+    async def remove_unfinished(self, age_s: float) -> int:
+        return await self.inner.remove_unfinished(age_s)
+
     async def close(self) -> None:
         """Keeps what it holds."""
 

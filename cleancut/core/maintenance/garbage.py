@@ -33,6 +33,8 @@ IMPORT_KEPT_S = 14 * 24 * 3600.0
 """How long what an import has stored waits for its backup."""
 IMPORT_ENTERED_S = IMPORT_KEPT_S / 2
 """How old an import may be when it is entered in the catalog: by then nothing of it is garbage."""
+UNFINISHED_S = 24 * 3600.0
+"""Age, by the store's clock, at which what a killed writer has left goes: no put takes as long."""
 TOMBSTONE_KEPT_S = 30 * 24 * 3600.0
 """How long a tombstone outlives its backup: it stops a process that was frozen since."""
 CHECKS_KEPT = 100

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from cleancut.core.maintenance.copying import CopyGarbage
+from cleancut.core.maintenance.garbage import UNFINISHED_S
 from cleancut.core.maintenance.retention import (
     KEEP_ALL,
     Policy,
@@ -109,6 +110,8 @@ class CopyCollector:
             part = garbage[start : start + _PART]
             deletions = [partial(there.store.delete, context.paths.root + path) for path in part]
             await run_all(deletions, _AT_ONCE)
+        self._check_leading()
+        await there.store.remove_unfinished(UNFINISHED_S)
         return Collected(expired, len(garbage))
 
     async def _plan(self, name: str, there: CopyStore) -> RetentionPlan:

@@ -17,6 +17,7 @@ from cleancut.api.garbage import ExpiredBackup, GarbageCollection, KeptBackup
 from cleancut.core.archive.retention import LEAST_GRACE_S
 from cleancut.core.format.story import StoryKind
 from cleancut.core.maintenance.garbage import (
+    UNFINISHED_S,
     GarbageList,
     GarbageMark,
     GcStep,
@@ -140,9 +141,16 @@ class GarbageCollector:
             done = replace(done, dry_run=dry_run, expired=expired)
             done = replace(done, kept=_kept(plan), warnings=_warnings(plan, stop))
             if not dry_run:
+                await self._remove_unfinished()
                 await self._record(done)
                 await self._tidy_history(done, began_s)
             return done
+
+    async def _remove_unfinished(self) -> None:
+        self._check_leading()
+        removed = await self._context.store.remove_unfinished(UNFINISHED_S)
+        if removed:
+            self._log.info("unfinished objects of killed writers removed", number=removed)
 
     async def _tidy_history(self, done: GarbageCollection, began_s: float) -> None:
         """A run that deleted nothing leaves no story."""

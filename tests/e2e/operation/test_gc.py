@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from cleancut.core.maintenance.garbage import GarbageList, UnderusedPacks
@@ -70,9 +72,13 @@ def test_a_deleted_backup_frees_what_only_it_needs(world: World) -> None:
     world.ok("backup", "backup", "delete", str(first["epoch"]), "--yes")
     assert world.groups() == [second["id"]]
     refused(world.cleancut("backup", "delete", str(first["epoch"]), "--yes"), 3, "deleted")
+    killed_writer_left = world.store / "demo" / ".tmp-left"
+    killed_writer_left.write_bytes(b"half")
+    os.utime(killed_writer_left, (0.0, 0.0))
     packs = sizes(world, "packs")
     garbage = collect(world)
     assert garbage["deleted_objects"] == 0
+    assert not killed_writer_left.exists()
     assert sizes(world, "packs") == packs
     deleted = collect(world)
     gone = packs.keys() - sizes(world, "packs").keys()
