@@ -32,21 +32,29 @@ Place = tuple[str, ShardId]
 
 class ArchiveSettings(Record, frozen=True, forbid_unknown_fields=True):
     """`[archive]` of a coordinator. `collections`: names or aliases, `*` for any characters; none:
-    off.
+    off. `exclude`: names and aliases that do not count.
 
     `chunk_s`: how long entries wait at most to be stored. `keep_s`: how long they stay.
     `mark_every_s`: how often a mark is taken.
     """
 
     collections: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
     chunk_s: float = msgspec.field(default=10.0, name="chunk")
     keep_s: float = msgspec.field(default=7 * 86400.0, name="keep")
     mark_every_s: float = msgspec.field(default=10.0, name="mark_every")
 
     def takes(self, collection: str, aliases: Mapping[str, str]) -> bool:
-        """Whether the collection, or an alias of it, is named. `aliases`: what is behind each."""
+        """Whether the collection, or an alias of it, is named and that name is not excluded: so one
+        whose own name is excluded counts by an alias. `aliases`: what is behind each."""
         names = [collection, *(alias for alias, of in aliases.items() if of == collection)]
-        return any(fnmatchcase(name, one) for name in names for one in self.collections)
+        return any(
+            _matches(name, self.collections) and not _matches(name, self.exclude) for name in names
+        )
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, one) for one in patterns)
 
 
 def check_archive(settings: ArchiveSettings) -> ArchiveSettings:
@@ -62,7 +70,7 @@ def check_archive(settings: ArchiveSettings) -> ArchiveSettings:
         raise Invalid(
             f"{where}: keep of {settings.keep_s:g} s is less than a chunk", "write 1h, 7d, 30d"
         )
-    if "" in settings.collections:
+    if "" in (*settings.collections, *settings.exclude):
         raise Invalid(f"{where}: a collection without a name", 'write ["docs"], or ["*"] for all')
     return settings
 
