@@ -293,7 +293,7 @@ BACKUP_MUTANTS = {
         ("quiet_is_true", "cut_in_window"),
         (Patch(LeaderBackupEffects, "_drain_one", drain_unawaited),),
         {"burst": True, "calm": False},
-        first=2447,
+        first=2622,
     ),
     "rewrites": Mutant(
         "what is published is what was decided",

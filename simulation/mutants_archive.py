@@ -50,7 +50,7 @@ def go_on(context: AgentContext, task: ArchiveTask, before: Before | None) -> Fo
     directory = context.wal.open(task.collection, task.shard)
     tail, first = open_acknowledged(directory)
     said = replace(before.said, position=tail.position)
-    return FollowedLog(task, directory, tail, said, first)
+    return FollowedLog(directory, tail, said, first)
 
 
 def mark_of_one(before: MarkRound | None, after: MarkRound, at_ms: int, name: str) -> Mark | None:
@@ -88,7 +88,7 @@ ARCHIVE_MUTANTS = {
         ("entries_are_true",),
         (Patch(follower, "open_log", go_on),),
         _HARMED,
-        first=38,
+        first=96,
     ),
     "replays_late": Mutant(
         "a moment is replayed from the first entry on that its backup may lack",
@@ -101,6 +101,6 @@ ARCHIVE_MUTANTS = {
         ("marks_are_instants",),
         (Patch(mark_taker, "mark_of", mark_of_one),),
         _ARCHIVE,
-        first=1186,
+        first=1549,
     ),
 }

@@ -283,7 +283,7 @@ RESTORE_MUTANTS = {
         ("never_half",),
         (Patch(Recovery, "_recover", recover_trusting),),
         {"situation": "lost_recoveries"},
-        first=6068,
+        first=6436,
     ),
     "hasty": Mutant(
         "a RECOVER vote comes after the recoveries",

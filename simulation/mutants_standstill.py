@@ -64,7 +64,7 @@ STANDSTILL_MUTANTS = {
             Patch(BackupParticipant, "_still", as_before),
         ),
         _UNDER_WRITES,
-        first=5269,
+        first=5861,
     ),
     "ends_behind": Mutant(
         "a shard is stored with its log to the end of the standstill",

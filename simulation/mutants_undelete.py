@@ -61,7 +61,7 @@ UNDELETE_MUTANTS = {
         ("undeleted_is_counted_once",),
         (Patch(ShardRun, "_keep", keep_afterwards),),
         _UNDELETES,
-        first=4170,
+        first=10074,
     ),
     "counts_the_first": Mutant(
         "an undelete is done once every agent has put back its shards",

@@ -12,6 +12,7 @@ from cleancut.runtime.concurrency import first_of
 from cleancut.runtime.health import Health
 from cleancut.runtime.log import Logger, Trouble
 from cleancut_agent.archive.follower import ArchiveFollower
+from cleancut_agent.archive.read_ahead import ReadAhead
 from cleancut_agent.backup.effects import AgentBackupEffects
 from cleancut_agent.backup.journal import CaptureJournal
 from cleancut_agent.backup.seed_effects import AgentSeedEffects
@@ -45,22 +46,26 @@ class AgentProcess:
 
 async def serve_agent(process: AgentProcess) -> None:
     """Runs until an error that a new session cannot fix. Fences are released without a session
-    too."""
+    too, and logs read on."""
+    ahead = ReadAhead(process.context, process.log)
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(process.watchdog.run())
-            group.create_task(_serve_sessions(process))
+            group.create_task(ahead.run())
+            group.create_task(_serve_sessions(process, ahead))
     except BaseExceptionGroup as failures:
         raise first_of(failures) from failures
+    finally:
+        ahead.close()
 
 
-async def _serve_sessions(process: AgentProcess) -> None:
+async def _serve_sessions(process: AgentProcess, ahead: ReadAhead) -> None:
     """One session after the other. Denied is final only before the first session: later it may be
     a rotation of credentials that is under way."""
     trouble = Trouble(process.log)
     while True:
         try:
-            await _serve_session(process, trouble)
+            await _serve_session(process, ahead, trouble)
         except (LeaseLost, Unavailable, TimedOut, Denied) as error:
             if isinstance(error, Denied) and not process.health.was_ready:
                 raise
@@ -68,7 +73,7 @@ async def _serve_sessions(process: AgentProcess) -> None:
         await process.context.clock.sleep(_RETRY_S)
 
 
-async def _serve_session(process: AgentProcess, trouble: Trouble) -> None:
+async def _serve_session(process: AgentProcess, ahead: ReadAhead, trouble: Trouble) -> None:
     """`trouble`: ends once a session has begun."""
     async with open_session(process.context) as session:
         trouble.end()
@@ -78,7 +83,7 @@ async def _serve_session(process: AgentProcess, trouble: Trouble) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(watch_settings(process.context, process.log))
-                await session_loop(process, session, group).run(group)
+                await session_loop(process, session, ahead, group).run(group)
         except BaseExceptionGroup as failures:
             raise first_of(failures) from failures
         finally:
@@ -87,12 +92,12 @@ async def _serve_session(process: AgentProcess, trouble: Trouble) -> None:
 
 
 def session_loop(
-    process: AgentProcess, session: OpenSession, group: asyncio.TaskGroup
+    process: AgentProcess, session: OpenSession, ahead: ReadAhead, group: asyncio.TaskGroup
 ) -> AgentLoop:
     """The loop of one session, with the effects of every kind of operation."""
     context, log = process.context, process.log
     journal = CaptureJournal(context.spill_dir)
-    archive = ArchiveFollower(context, session, metrics=process.metrics.archive, log=log)
+    archive = ArchiveFollower(context, session, ahead, metrics=process.metrics.archive, log=log)
     group.create_task(archive.run())
     backups = AgentBackupEffects(
         context,

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from cleancut.core.archive.following import RESTARTED, Buffer, why_not_continued
 from cleancut.core.archive.plan import ArchiveTask, FollowedShard
 from cleancut.core.archive.records import Chain, ChainEnd, MarkEnd
-from cleancut.core.primitives.errors import Unavailable
+from cleancut.core.primitives.errors import Refused, Unavailable
+from cleancut.core.primitives.ids import PeerId
 from cleancut.core.wal.tail import Cause, WalEntry
 from cleancut.ports.wal_dir import WalDir
 from cleancut_agent.context import AgentContext
@@ -35,7 +36,6 @@ class FollowedLog:
     the end of the one before it, if that is not known. `next`: the index of the next entry.
     `pending_ms`: when the oldest entry was read of those that are being stored; 0: none is."""
 
-    task: ArchiveTask
     directory: WalDir
     tail: ShardTail
     said: FollowedShard
@@ -64,11 +64,11 @@ class FollowedLog:
         self.buffer.add(entries, at_ms)
         self.next += len(entries)
 
-    def mark_end(self) -> MarkEnd:
+    def mark_end(self, peer: PeerId) -> MarkEnd:
         return MarkEnd(
-            collection=self.task.collection,
-            shard=self.task.shard,
-            peer=self.task.peer,
+            collection=self.said.collection,
+            shard=self.said.shard,
+            peer=peer,
             chain=self.said.chain,
             last=self.seen,
         )
@@ -85,19 +85,16 @@ def open_log(context: AgentContext, task: ArchiveTask, before: Before | None) ->
     Raises: NotFound, Unavailable, TailBroken.
     """
     assert context.wal is not None
-    directory = context.wal.open(task.collection, task.shard)
     reason = before.reason if before else ""
     if before is not None and not reason:
-        known = before.said
-        reason = why_not_continued(known, task, str(directory.identity))
-        if not reason:
+        if before.said.uuid != task.uuid:
+            reason = f"collection {task.collection!r} was made again"
+        else:
             try:
-                tail = ShardTail.open(directory, first=known.first, resume=known.position)
-                following = known.first if known.last < 0 else known.last + 1
-                return FollowedLog(task, directory, tail, known, following)
-            except TailBroken as broken:
-                reason = broken.message
-            directory = context.wal.open(task.collection, task.shard)
+                return resume_log(context, before.said)
+            except Refused as refused:
+                reason = refused.message
+    directory = context.wal.open(task.collection, task.shard)
     tail, first = open_acknowledged(directory)
     chain = _new_chain(context, task, str(directory.identity), first)
     ended = None
@@ -119,7 +116,23 @@ def open_log(context: AgentContext, task: ArchiveTask, before: Before | None) ->
         first=chain.first,
         position=tail.position,
     )
-    return FollowedLog(task, directory, tail, said, chain.first, new=chain, ended=ended)
+    return FollowedLog(directory, tail, said, chain.first, new=chain, ended=ended)
+
+
+def resume_log(context: AgentContext, known: FollowedShard) -> FollowedLog:
+    """The log of the chain `known`, behind what is stored of it.
+
+    Raises: NotFound, Unavailable; Refused, unless it is proven to be the same log.
+    """
+    assert context.wal is not None
+    directory = context.wal.open(known.collection, known.shard)
+    reason = why_not_continued(known, str(directory.identity))
+    if reason:
+        directory.close()
+        raise Refused(reason, "begin a new chain")
+    tail = ShardTail.open(directory, first=known.first, resume=known.position)
+    following = known.first if known.last < 0 else known.last + 1
+    return FollowedLog(directory, tail, known, following)
 
 
 def _new_chain(context: AgentContext, task: ArchiveTask, log: str, first: int) -> Chain:

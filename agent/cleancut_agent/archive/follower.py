@@ -48,13 +48,13 @@ from cleancut.repository.archive.writer import ChunkStream, put_chain, put_end
 from cleancut.runtime.concurrency import run_all, run_in_thread
 from cleancut.runtime.log import Logger, Trouble
 from cleancut_agent.archive.followed_log import Before, FollowedLog, check_in_place, open_log
+from cleancut_agent.archive.read_ahead import POLL_S, ReadAhead, load_state
 from cleancut_agent.context import AgentContext
 from cleancut_agent.metrics import ArchiveMeters
 from cleancut_agent.prompt_store import prompt_store
 from cleancut_agent.session import OpenSession
 from cleancut_agent.wal.shard_tail import TailBroken, tails_at_most
 
-POLL_S = 0.5
 _PUT_S = 60.0
 _RETRY_S = 1.0
 _AT_ONCE = 8
@@ -78,13 +78,14 @@ class ArchiveFollower:
         self,
         context: AgentContext,
         session: OpenSession,
+        ahead: ReadAhead,
         *,
         metrics: ArchiveMeters,
         log: Logger,
         held_bytes: int = HELD_BYTES,
     ) -> None:
         self._context, self._session, self._limit_bytes = context, session, held_bytes
-        self._metrics, self._log = metrics, log
+        self._ahead, self._metrics, self._log = ahead, metrics, log
         self._stream = ChunkStream(context.store, context.paths, context.token_hex(8))
         self._plan: ArchivePlan | None = None
         self._before: dict[Place, Before] = {}
@@ -106,6 +107,7 @@ class ArchiveFollower:
 
     async def run(self) -> None:
         """Never returns. Raises: LeaseLost."""
+        self._ahead.has_session = True
         try:
             await self._load()
             async with asyncio.TaskGroup() as group:
@@ -117,26 +119,16 @@ class ArchiveFollower:
                 group.create_task(self._store_for_ever())
         finally:
             async with self._reading:
-                for log in self._logs.values():
-                    log.tail.close()
+                await self._ahead.put_back(self._logs.values())
 
     # The plan
 
     async def _load(self) -> None:
         """What this agent followed before it was away."""
-        context = self._context
-        key = context.keys.archive_state(context.name)
-        while True:
-            try:
-                found = await context.etcd.get(key)
-            except Unavailable:
-                await context.clock.sleep(_RETRY_S)
-                continue
-            state = context.skipped.read(ArchiveState, key, found.value) if found else None
-            if state is not None:
-                self._before = {one.place: Before(one) for one in state.shards}
-                self._said = "in an earlier session", None
-            return
+        state = await load_state(self._context)
+        if state is not None:
+            self._before = {one.place: Before(one) for one in state.shards}
+            self._said = "in an earlier session", None
 
     async def _planned(self, item: KeyValue | None) -> None:
         read, none = self._context.skipped.read, ArchivePlan(chunk_s=10.0)
@@ -179,7 +171,7 @@ class ArchiveFollower:
         async with self._reading:
             for place, log in list(self._logs.items()):
                 task = mine.get(place)
-                if task is None or task.uuid != log.task.uuid:
+                if task is None or task.uuid != log.said.uuid:
                     self._end(log, REPLANNED, _NOT_PLANNED)
         for place in [place for place in self._before if place not in mine]:
             gone = self._before.pop(place)
@@ -187,6 +179,7 @@ class ArchiveFollower:
                 why = f"{REPLANNED}: {_NOT_PLANNED}"
                 self._ends.append(self._end_record(gone.said.chain, gone.said.last, why))
         self._unfollowed = {p: why for p, why in self._unfollowed.items() if p in mine}
+        await self._ahead.keep(mine.keys() - self._logs.keys())
         gate = self._session.said.wal
         missing = [task for place, task in mine.items() if place not in self._logs]
         if gate != "":
@@ -201,7 +194,9 @@ class ArchiveFollower:
         self._unfollowed |= {one.place: f"{files} open files are too few" for one in tasks[room:]}
         opened: list[FollowedLog] = []
         for task in tasks[:room]:
-            log = await run_in_thread(partial(self._open, task))
+            known = self._before.get(task.place)
+            log = await self._ahead.take(task, known.said) if known and not known.reason else None
+            log = log or await run_in_thread(partial(self._open, task))
             if log is not None:
                 opened.append(log)
         if not opened:
@@ -209,7 +204,7 @@ class ArchiveFollower:
         try:
             telemetry = await self._context.qdrant.telemetry()
         except CleancutError as error:
-            self._drop(opened, f"its peer does not answer: {error.message}")
+            await self._drop(opened, f"its peer does not answer: {error.message}")
             return
         uuids = {name: one.uuid or "" for name, one in telemetry.collections.items()}
         await run_all([partial(self._begin, log, uuids) for log in opened], _AT_ONCE)
@@ -222,23 +217,22 @@ class ArchiveFollower:
             self._unfollowed[task.place] = error.message
             return None
 
-    def _drop(self, logs: Sequence[FollowedLog], why: str) -> None:
-        for log in logs:
-            log.tail.close()
-            self._unfollowed[log.task.place] = why
+    async def _drop(self, logs: Sequence[FollowedLog], why: str) -> None:
+        self._unfollowed |= {log.said.place: why for log in logs}
+        await self._ahead.put_back(logs)
 
     async def _begin(self, log: FollowedLog, uuids: Mapping[str, str]) -> None:
         """Follows it from now on. Order: the record of its chain is stored before anything of it,
         after the collection's uuid was read with the log in its place."""
         try:
-            if uuids.get(log.task.collection, "") != log.task.uuid:
+            if uuids.get(log.said.collection, "") != log.said.uuid:
                 raise Unavailable("its collection was made again", "the plan will follow")
-            await run_in_thread(partial(check_in_place, log))
             if log.new is not None:
+                await run_in_thread(partial(check_in_place, log))
                 async with prompt_store("write a chain", self._context.store_bound_s):
                     await put_chain(self._context.store, self._context.paths, log.new)
         except CleancutError as error:
-            self._drop([log], error.message)
+            await self._drop([log], error.message)
             return
         except BaseException:
             log.tail.close()
@@ -246,18 +240,19 @@ class ArchiveFollower:
         if log.ended is not None:
             self._ends.append(log.ended)
             self._metrics.count_break(RESTARTED)
-        self._before.pop(log.task.place, None)
-        self._unfollowed.pop(log.task.place, None)
-        self._logs[log.task.place] = log
+        self._before.pop(log.said.place, None)
+        self._unfollowed.pop(log.said.place, None)
+        self._logs[log.said.place] = log
         self._log.info(
             "archiving",
-            collection=log.task.collection,
-            shard=log.task.shard,
+            collection=log.said.collection,
+            shard=log.said.shard,
             chain=log.said.chain,
             first=log.said.first if log.new else log.said.last + 1,
             after=log.new.after if log.new else None,
             cause=log.new.reason if log.new else None,
         )
+        log.new = log.ended = None
 
     # Reading
 
@@ -295,7 +290,7 @@ class ArchiveFollower:
 
     def _end(self, log: FollowedLog, why: str, detail: str, last: int | None = None) -> None:
         """Follows it no more; what was read is stored, and then the end of the chain."""
-        place = log.task.place
+        place = log.said.place
         del self._logs[place]
         log.tail.close()
         end, reason = log.next - 1 if last is None else last, f"{why}: {detail}"
@@ -305,8 +300,8 @@ class ArchiveFollower:
         self._metrics.count_break(why)
         self._log.warning(
             "chain ended",
-            collection=log.task.collection,
-            shard=log.task.shard,
+            collection=log.said.collection,
+            shard=log.said.shard,
             chain=log.said.chain,
             last=end,
             reason=why,
@@ -476,12 +471,13 @@ class ArchiveFollower:
 
     async def _answer(self, item: KeyValue | None) -> None:
         """A round: where each log ends now."""
-        if item is None or self._plan is None or not self._mine():
+        peer = self._session.said.peer_id
+        if item is None or self._plan is None or peer is None or not self._mine():
             return
         async with self._reading:
             logs = list(self._logs.values())
             read = await run_in_thread(lambda: [log for log in logs if self._read_one(log)])
-            ends = tuple(log.mark_end() for log in read)
+            ends = tuple(log.mark_end(peer) for log in read)
         answer = RoundEnds(round=item.mod_revision, ends=ends)
         key = self._context.keys.archive_ends_of(self._context.name)
         with self._problems():

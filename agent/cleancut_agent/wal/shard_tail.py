@@ -74,10 +74,14 @@ class ShardTail:
         """A tail that gives out entries from `first` on, or from where an earlier one stood; by
         default from the oldest on disk. Segments are held from now on.
 
-        Raises: TailBroken, if `first` is not on disk any more.
+        Raises: TailBroken, if `first` is not on disk any more; Unavailable.
         """
         tail = cls(directory, Tail(first, resume))
-        tail._begin()
+        try:
+            tail._begin()
+        except CleancutError:
+            tail.close()
+            raise
         return tail
 
     @property
@@ -179,7 +183,6 @@ class ShardTail:
                 case Again():
                     continue
                 case Broken(cause, reason):
-                    self.close()
                     raise TailBroken(cause, reason)
                 case _:
                     return

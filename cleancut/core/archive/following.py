@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from cleancut.core.archive.plan import ArchiveTask, FollowedShard
+from cleancut.core.archive.plan import FollowedShard
 from cleancut.core.archive.records import ChunkPart, Look
 from cleancut.core.wal.tail import Cause, Position, WalEntry
 
@@ -68,10 +68,8 @@ def cut_due(buffers: Sequence[Buffer], now_ms: int, chunk_s: float) -> bool:
     return size >= CHUNK_BYTES or now_ms - min(waiting) >= chunk_s * 1000
 
 
-def why_not_continued(known: FollowedShard, task: ArchiveTask, log: str) -> str:
+def why_not_continued(known: FollowedShard, log: str) -> str:
     """Why the log that is there now cannot be that of the chain `known`; "": it may be."""
-    if known.uuid != task.uuid:
-        return f"collection {task.collection!r} was made again"
     if known.log != log:
         return "another log is in its place"
     if known.last >= 0 and known.position is None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from cleancut.core.archive.following import AWAY_S
 from cleancut.core.archive.plan import ArchivePlan, ArchiveState, ArchiveTask, RoundEnds
 from cleancut.core.archive.records import Chain, ChainEnd
 from cleancut.core.format.paths import Paths
@@ -30,6 +31,7 @@ from cleancut.testing.memory_etcd import MemoryEtcd
 from cleancut.testing.memory_store import MemoryStore
 from cleancut.testing.memory_wal import MemoryDisk, MemoryLog, MemoryWalDir
 from cleancut_agent.archive.follower import ArchiveFollower
+from cleancut_agent.archive.read_ahead import ReadAhead
 from cleancut_agent.context import AgentContext
 from cleancut_agent.metrics import AgentMetrics
 from cleancut_agent.session import OpenSession
@@ -38,6 +40,7 @@ from cleancut_devcluster.launch.process import wait_for
 PATHS, KEYS, AGENT = Paths(ClusterName("c")), Keys(ClusterName("c")), AgentName("a")
 TASK = ArchiveTask(collection="docs", uuid="u", shard=ShardId(0), peer=PeerId(1), agent=AGENT)
 BOUND_S = 20.0
+LOG: Logger = configure_logging("error", "test")
 
 
 class QuickClock(SystemClock):
@@ -80,6 +83,10 @@ class Place:
         self.uuid, self.directory = "u", directory
         self.written: list[bytes] = []
         self.restart_log()
+        self.start_process()
+
+    def start_process(self, held_bytes: int = 1 << 20) -> None:
+        self.ahead = ReadAhead(self.context(), LOG, held_bytes)
 
     def restart_log(self) -> None:
         self.log = MemoryLog(self.disk, random.Random(len(self.written)), capacity=2000)
@@ -100,6 +107,11 @@ class Place:
             self.written.append(data)
             for _ in self.log.append(data):
                 pass
+
+    def remove_old(self) -> None:
+        """What was written before is flushed, and Qdrant keeps no more of it than it has to."""
+        for _ in self.log.acknowledge(len(self.written)):
+            pass
 
     async def plan(self, *tasks: ArchiveTask) -> None:
         plan = ArchivePlan(chunk_s=1.0, tasks=tasks)
@@ -124,7 +136,6 @@ class Place:
     @asynccontextmanager
     async def following(self, held_bytes: int = 1 << 20) -> AsyncIterator[None]:
         """A session of the agent, for the length of the block."""
-        log: Logger = configure_logging("error", "test")
         key = KEYS.session(AGENT)
         lease: Any = SimpleNamespace(id=0)  # it lasts
         put = Put(key, encode(Session(name=AGENT, version="1")))
@@ -134,8 +145,9 @@ class Place:
         follower = ArchiveFollower(
             self.context(),
             session,
+            self.ahead,
             metrics=AgentMetrics("c", "a").archive,
-            log=log,
+            log=LOG,
             held_bytes=held_bytes,
         )
         async with asyncio.TaskGroup() as group:
@@ -143,6 +155,16 @@ class Place:
             yield
             task.cancel()
         await self.etcd.txn([], [Delete(key)])
+
+    @asynccontextmanager
+    async def process(self, held_bytes: int = 1 << 20) -> AsyncIterator[None]:
+        """A process of the agent, for the length of the block, without a session as yet."""
+        self.start_process(held_bytes)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(self.ahead.run())
+            yield
+            task.cancel()
+        self.ahead.close()
 
     async def state(self) -> ArchiveState | None:
         found = await self.etcd.get(KEYS.archive_state(AGENT))
@@ -175,6 +197,14 @@ class Place:
 
         return await until(all_there)
 
+    async def until_read_ahead(self) -> None:
+        """All that was written so far."""
+
+        async def read() -> bool:
+            return [log.seen for log in self.ahead.logs] == [len(self.written) - 1]
+
+        await until(read)
+
     async def until_ended(self, chain: str) -> None:
         async def ended() -> bool:
             return chain in await self.ends()
@@ -206,7 +236,107 @@ def test_a_chain_goes_on_from_session_to_session(tmp_path: Path) -> None:
             chain = await place.until_stored()
         assert await place.stored(chain) == place.written
         assert await place.ends() == {}
+        place.ahead.close()
         assert place.disk.open_handles == 0
+
+    asyncio.run(body())
+
+
+def test_what_is_removed_while_a_new_process_waits_for_a_session_is_read_before(
+    tmp_path: Path,
+) -> None:
+    """As after KILL: the lease of the one before lasts longer than small segments do."""
+
+    async def body() -> None:
+        place = Place(tmp_path)
+        await place.plan(TASK)
+        async with place.process(), place.following():
+            place.write(30)
+            old = await place.until_stored()
+        async with place.process():
+            for _ in range(5):
+                place.write(60)
+                await place.until_read_ahead()
+                place.remove_old()
+            async with place.following():
+                assert await place.until_stored() == old
+        assert await place.stored(old) == place.written
+        assert await place.ends() == {}
+        assert place.disk.open_handles == 0
+
+    asyncio.run(body())
+
+
+def test_what_is_removed_between_two_sessions_is_read_before(tmp_path: Path) -> None:
+    """As while etcd is away; what was read and not stored is not lost either."""
+
+    async def body() -> None:
+        place = Place(tmp_path)
+        await place.plan(TASK)
+        async with place.process():
+            async with place.following():
+                place.write(30)
+                old = await place.until_stored()
+                place.store.away = True
+                place.write(3)
+            place.store.away = False
+            for _ in range(5):
+                place.write(60)
+                await place.until_read_ahead()
+                place.remove_old()
+            async with place.following():
+                assert await place.until_stored() == old
+        assert await place.stored(old) == place.written
+        assert place.disk.open_handles == 0
+
+    asyncio.run(body())
+
+
+def test_what_is_read_without_a_session_is_bounded_and_let_go_of(tmp_path: Path) -> None:
+    async def body() -> None:
+        place = Place(tmp_path)
+        await place.plan(TASK)
+        async with place.process(), place.following():
+            place.write(30)
+            await place.until_stored()
+        async with place.process(held_bytes=600):
+            place.write(500)
+            await place.until_read_ahead()
+            full_s = place.clock.now_s
+
+            async def let_go() -> bool:
+                return place.disk.open_handles == 0
+
+            await until(let_go)
+            assert place.clock.now_s > full_s + AWAY_S
+            async with place.following():
+                chain = await place.until_stored()
+        assert await place.stored(chain) == place.written
+
+    asyncio.run(body())
+
+
+def test_a_log_that_another_process_went_on_with_is_opened_again(tmp_path: Path) -> None:
+    async def body() -> None:
+        place = Place(tmp_path)
+        await place.plan(TASK)
+        async with place.process(), place.following():
+            place.write(30)
+            chain = await place.until_stored()
+        async with place.process():
+            place.write(10)
+            await place.until_read_ahead()
+            mine, other = place.ahead, ReadAhead(place.context(), LOG)
+            place.ahead = other
+            async with place.following():
+                await place.until_stored()
+            other.close()
+            place.ahead = mine
+            place.write(10)
+            async with place.following():
+                await place.until_stored()
+        assert await place.stored(chain) == place.written
+        assert [one.id for one in await place.chains()] == [chain]
 
     asyncio.run(body())
 
@@ -241,6 +371,7 @@ def test_a_log_that_was_replaced_while_the_agent_was_away_is_noticed(tmp_path: P
         async with place.following():
             place.write(10)
             old = await place.until_stored()
+        place.ahead.close()
         place.disk.replace()
         place.restart_log()
         place.write(25)

@@ -108,11 +108,17 @@ def test_settings_that_cannot_be_meant_are_refused() -> None:
     assert some.takes("new", {"docs-2": "new"}), "by its alias"
     assert not some.takes("other", {"docs-2": "new"})
     assert not ArchiveSettings().takes("docs", {})
+    others = check_archive(ArchiveSettings(collections=("*",), exclude=("*@*", "tmp-*")))
+    assert others.takes("docs", {})
+    assert not others.takes("docs@r-1", {}), "restored, and not published yet"
+    assert others.takes("docs@r-1", {"docs": "docs@r-1"}), "published"
+    assert not others.takes("docs@r-1", {"tmp-docs": "docs@r-1"})
     for wrong in (
         ArchiveSettings(chunk_s=0.5),
         ArchiveSettings(mark_every_s=0.0),
         ArchiveSettings(keep_s=1.0),
         ArchiveSettings(collections=("",)),
+        ArchiveSettings(collections=("*",), exclude=("",)),
     ):
         with pytest.raises(Invalid):
             check_archive(wrong)
@@ -154,12 +160,11 @@ def test_a_chunk_is_cut_by_age_or_size_and_never_of_nothing() -> None:
 
 
 def test_a_chain_goes_on_only_in_the_very_same_log() -> None:
-    assert why_not_continued(followed(), task(A), "1:2") == ""
-    assert "another log" in why_not_continued(followed(), task(A), "1:3")
-    assert "made again" in why_not_continued(followed(), replace(task(A), uuid="v"), "1:2")
+    assert why_not_continued(followed(), "1:2") == ""
+    assert "another log" in why_not_continued(followed(), "1:3")
     unproven = replace(followed(), position=None)
-    assert "not known" in why_not_continued(unproven, task(A), "1:2")
-    assert why_not_continued(replace(unproven, last=-1), task(A), "1:2") == ""
+    assert "not known" in why_not_continued(unproven, "1:2")
+    assert why_not_continued(replace(unproven, last=-1), "1:2") == ""
 
 
 def test_what_may_stand_under_a_wrong_number_does_not_count() -> None:
