@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -33,7 +34,7 @@ SCHEDULE = """
 [schedule.nightly]
 cron = "30 2 * * *"
 """
-LOST_ENTRIES = 3
+LOST_ENTRIES, QUEUED = 3, 40
 
 
 @dataclass
@@ -135,6 +136,37 @@ async def cut_power(site: Site) -> None:
     await site.peer.start()
 
 
+async def drop_unapplied(site: Site) -> None:
+    """What the peer took and did not apply yet, by the call that Qdrant has for it."""
+    newest = max(site.before.acknowledged)
+    full = next((one / "full" for one in site.peer.directory.glob("collections/*/0")), None)
+    async with aiohttp.ClientSession() as http:
+        points = [{"id": 9 * 10**6 + n, "vector": [1, 2, 3, 4]} for n in range(20_000)]
+        if full is not None:  # the stand-in has no queue: what a full disk does not take is as good
+            full.touch()
+            del points[1:]
+        for _ in range(QUEUED if full is not None else 3):
+            await send(http, "PUT", site.url("/points?wait=false"), {"points": points})
+        for number in range(0 if full is not None else QUEUED):
+            body = {"payload": {"n": number}, "filter": {}}
+            await send(http, "POST", site.url("/points/payload?wait=false"), body)
+
+        async def stored() -> bool | None:
+            return (await Stored.read(site.world)).last() > newest + QUEUED // 2 or None
+
+        await wait_for(stored, "the archive of what waits", WAIT_S, 0.2)
+        dropped = await send(http, "POST", site.url("/truncate_unapplied_wal"), {})
+    assert dropped > 0
+    if full is not None:
+        full.unlink()
+
+
+async def send(http: aiohttp.ClientSession, method: str, url: str, body: dict[str, Any]) -> Any:
+    """The result; None for an error."""
+    async with http.request(method, url, json=body) as answer:
+        return (await answer.json()).get("result")
+
+
 def ends_of(segment: Path) -> list[int]:
     """Where entries of a segment end; none, if it has too few."""
     data = segment.read_bytes()
@@ -151,6 +183,7 @@ EVENTS: dict[Callable[[Site], Awaitable[None]], str] = {
     move: "replaced|replanned",
     stay_away: "restarted",
     cut_power: "rewound",
+    drop_unapplied: "rewound",
 }
 
 
