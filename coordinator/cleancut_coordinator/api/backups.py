@@ -22,7 +22,16 @@ from cleancut.api.repairs import Repair
 from cleancut.api.state_words import state_of, title_of
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.codec import encode
-from cleancut.core.primitives.errors import Corrupt, Invalid, NotFound, Refused, from_reason
+from cleancut.core.primitives.errors import (
+    Corrupt,
+    Denied,
+    Invalid,
+    NotFound,
+    Refused,
+    TimedOut,
+    Unavailable,
+    from_reason,
+)
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.primitives.numbers import whole_number
 from cleancut.core.primitives.timestamps import format_second, parse_asked
@@ -52,6 +61,7 @@ from cleancut.repository.garbage import read_holds
 from cleancut.repository.holds import drop_reason, put_reason, reasons_of
 from cleancut.repository.verification_log import read_damage
 from cleancut.runtime.concurrency import run_all
+from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.api.backup_details import BackupDetails
 from cleancut_coordinator.api.backup_plan import plan_backup
 from cleancut_coordinator.api.history import BackupHistory, find_old, resolve_any
@@ -74,6 +84,7 @@ from cleancut_coordinator.maintenance.scheduled_checks import run_repair
 
 _AT_ONCE = 8
 _LOG_S = 3600.0
+_ALIASES_S = 3.0
 _LOGGED_IDS = 100
 _read_upload = partial(read_progress, moving=Phase.UPLOAD)
 _PROGRESS = {State.PREPARING: read_optimizing, State.SEALING: read_rounds}
@@ -253,7 +264,7 @@ class BackupService:
             until = query.until or "now"
             raise Invalid(f"{until} is before {query.since}", "give other times")
         wanted = LogFilter(
-            collection=query.collection,
+            collection=await self._behind(query.collection),
             since_ms=round(since_s * 1000),
             until_ms=round(until_s * 1000),
             kinds=query.kinds,
@@ -262,6 +273,14 @@ class BackupService:
         )
         entries, truncated = await read_log(context.store, context.paths, wanted)
         return LogPage(operations=tuple(map(_logged, entries)), truncated=truncated)
+
+    async def _behind(self, name: str) -> str:
+        """The collection behind an alias now; any other name stays."""
+        try:
+            aliases = await ask_any(self._context.peers, lambda peer: peer.aliases(_ALIASES_S))
+        except (Unavailable, TimedOut, Denied):
+            return name  # its log may be read without any peer
+        return aliases.get(name, name)
 
     # Deletion and holds
 
