@@ -91,6 +91,18 @@ def belongs(named: Operation, other: Operation) -> bool:
     return is_shared(named) and same
 
 
+def found_by_time(named: LogEntry, found: Sequence[LogEntry]) -> tuple[str, ...]:
+    """A warning, if entries of other shards were taken for those of one request by time alone: of
+    the same request made twice, one may be of the other."""
+    if not found:
+        return ()
+    listed = ", ".join(map(str, found))
+    return (
+        f"no mark tells which entries are of the request of {named}; {listed} by time alone:"
+        " compare them with `cleancut backup log`",
+    )
+
+
 def depends_on_state(operation: Operation) -> bool:
     """True if its effect depends on the points that are there: without an earlier entry it may do
     something else."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -80,6 +81,43 @@ class Archive:
         found.sort(key=lambda look: (look.at_ms, look.last))
         lasts = accumulate((look.last for look in found), max)
         return [Look(at_ms=look.at_ms, last=last) for look, last in zip(found, lasts, strict=True)]
+
+
+def ended(chain: Chain, end: ChainEnd | None, chains: Collection[Chain]) -> ChainEnd | None:
+    """How a chain ended; None: it goes on. `end`: as its agent says, which may be long after
+    another one began to follow the shard, and never if the agent was lost with its peer."""
+    began = [
+        (one.created_at_ms, one.reason)
+        for one in chains
+        if (one.collection, one.shard) == (chain.collection, chain.shard)
+        and one.created_at_ms > chain.created_at_ms
+    ]
+    if not began:
+        return end
+    at_ms, reason = min(began)
+    if end is not None and end.at_ms <= at_ms:
+        return end
+    reason = reason or "another replica is followed since"
+    return ChainEnd(chain=chain.id, last=end.last if end else -1, at_ms=at_ms, reason=reason)
+
+
+def steady(looks: Iterable[Look]) -> list[Look]:
+    """The most of these looks whose times rise with their entries: while a clock was wrong for a
+    moment, its agent saw entries at times that say nothing. The last entry is always seen."""
+    ordered = sorted(looks, key=lambda look: (look.last, look.at_ms))
+    times, ends, before = list[int](), list[int](), list[int]()
+    for at, look in enumerate(ordered):
+        length = bisect_right(times, look.at_ms)
+        before.append(ends[length - 1] if length else -1)
+        times[length : length + 1] = [look.at_ms]
+        ends[length : length + 1] = [at]
+    found, at = list[Look](), ends[-1] if ends else -1
+    while at >= 0:
+        found.append(ordered[at])
+        at = before[at]
+    if found and found[0].last < ordered[-1].last:
+        found.insert(0, Look(at_ms=found[0].at_ms, last=ordered[-1].last))
+    return found[::-1]
 
 
 def base_of(manifest: Manifest, damage: str = "") -> Base:

@@ -102,7 +102,7 @@ async def _entries(
     index: ArchiveIndex, chain: Chain, wanted: LogFilter
 ) -> AsyncIterator[LoggedEntry]:
     """The entries of one chain that fit, with their times."""
-    looks = sorted(index.looks(chain.id), key=_order)
+    looks = index.looks(chain.id)
     before = [look.last for look in looks if look.at_ms < wanted.since_ms]
     within = [look for look in looks if wanted.since_ms <= look.at_ms <= wanted.until_ms]
     if not within:
@@ -117,10 +117,6 @@ async def _entries(
                 operation = decode_operation(entry.data)
                 if wanted.takes(operation):
                     yield LoggedEntry(time_of(entry.index), chain, entry.index, operation)
-
-
-def _order(look: Look) -> tuple[int, int]:
-    return look.at_ms, look.last
 
 
 def _times(looks: list[Look]) -> Callable[[int], int]:

@@ -13,6 +13,7 @@ from cleancut.core.archive.entries import (
     check_later,
     counted_from,
     entries_within,
+    found_by_time,
     is_shared,
     nearest,
     window_of,
@@ -27,13 +28,13 @@ from cleancut.core.archive.targets import (
     chosen_collections,
     resolve,
 )
-from cleancut.core.archive.views import Archive, Base, ChainView, base_of
+from cleancut.core.archive.views import Archive, Base, ChainView, base_of, ended
 from cleancut.core.format.manifest import Manifest
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.errors import CleancutError, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.primitives.timestamps import format_time, parse_time
-from cleancut.core.protocol.moment import Moment, MomentRequest
+from cleancut.core.protocol.moment import LogEntry, Moment, MomentRequest
 from cleancut.core.wal.operations import Operation, decode_operation
 from cleancut.ports.store import Store
 from cleancut.repository.archive.reader import (
@@ -169,8 +170,9 @@ class _Finder:
             until_ms = next_ms
         chains = {base.shards[key].chain for key in keys}
         began_ms = [self._chains[one].created_at_ms for one in chains if one in self._chains]
-        near = base.cut_ms - AROUND_MS, min(until_ms + AROUND_MS, self._now_ms)
-        far = min([*began_ms, near[0]]), self._now_ms
+        # Chunks are named by the clocks of agents, which may be ahead of this one.
+        near = base.cut_ms - AROUND_MS, until_ms + AROUND_MS
+        far = min([*began_ms, near[0]]), self._now_ms + AROUND_MS
         try:
             return await self._in_span(base, keys, near)
         except (Refused, NotFound):
@@ -188,16 +190,16 @@ class _Finder:
         archive = Archive(views, (), *span)
         archive = Archive(views, await self._near_marks(base, keys, archive), *span)
         named = sorted({collection for collection, _ in keys})
-        belonging = await self._belonging(index, base, keys, archive)
+        belonging, doubts = await self._belonging(index, base, keys, archive)
         moment = resolve(self._asked, base, archive, named, belonging=belonging)
-        return replace(
-            moment, warnings=(*moment.warnings, *[w async for w in self._later(index, moment)])
-        )
+        later = [warning async for warning in self._later(index, moment)]
+        return replace(moment, warnings=(*moment.warnings, *doubts, *later))
 
     def _view(self, index: ArchiveIndex, chain: str) -> ChainView:
+        mine = self._chains[chain]
         return ChainView(
-            self._chains[chain],
-            self._ends.get(chain),
+            mine,
+            ended(mine, self._ends.get(chain), self._chains.values()),
             tuple(index.ranges(chain)),
             tuple(index.looks(chain)),
             partial(index.size_bytes, chain),
@@ -245,19 +247,20 @@ class _Finder:
 
     async def _belonging(
         self, index: ArchiveIndex, base: Base, keys: Sequence[Place], archive: Archive
-    ) -> dict[Place, int]:
-        """Of an operation by filter, the entries of the other shards that are of its request."""
+    ) -> tuple[dict[Place, int], tuple[str, ...]]:
+        """Of an operation by filter, the entries of the other shards that are of its request, and
+        warnings."""
         entry = self._asked.before or self._asked.without
         if entry is None:
-            return {}
+            return {}, ()
         key = keys[0][0], entry.shard_id
         chain = base.shards[key].chain if key in base.shards else ""
         view = archive.chains.get(chain)
         if view is None or view.reach(entry.index) < entry.index:
-            return {}
+            return {}, ()
         (named,) = [one async for _, one in _operations(index, chain, entry.index, entry.index)]
         if not is_shared(named):
-            return {}
+            return {}, ()
 
         async def same(log: str, first: int, last: int) -> list[int]:
             return [
@@ -275,17 +278,19 @@ class _Finder:
         marks = await self._read(self._around(window.start_ms, window.end_ms))
         since = counted_from(marks, archive, upto, chain=chain, index=entry.index)
         turn = len(await same(chain, since[chain] + 1, entry.index)) - 1 if since else 0
-        found = dict[Place, int]()
+        found, by_time = dict[Place, int](), list[LogEntry]()
         for other, log in chains.items():
             if log not in within:
                 continue
             first, last = within[log]
             first = since[log] + 1 if since else max(first, base.shards[other].end + 1)
             all_of = await same(log, first, last)
-            at = nearest(archive, log, window, all_of[turn : turn + 1] or all_of)
+            counted = all_of[turn : turn + 1] if since else []
+            at = nearest(archive, log, window, counted or all_of)
             if at is not None:
                 found[other] = at
-        return found
+                by_time += [] if counted else [LogEntry(shard_id=other[1], index=at)]
+        return found, found_by_time(entry, by_time)
 
     async def _later(self, index: ArchiveIndex, moment: Moment) -> AsyncIterator[str]:
         """Warnings of entries that depend on one that is left out. Raises: Refused."""

@@ -9,6 +9,7 @@ from typing import NamedTuple, Self, TypeVar
 
 from cleancut.core.archive.chunk import START_BYTES, head_bytes, open_body, parse_head
 from cleancut.core.archive.records import Chain, ChainEnd, ChunkHead, ChunkPart, Look, Mark
+from cleancut.core.archive.views import steady
 from cleancut.core.format.paths import Paths, parse_chunk_name, parse_mark_ms
 from cleancut.core.primitives.codec import Record, decode
 from cleancut.core.primitives.errors import Corrupt, NotFound, Refused
@@ -196,9 +197,8 @@ class ArchiveIndex:
         return last < first or any(a <= first and last <= b for a, b in self.ranges(chain))
 
     def looks(self, chain: str) -> list[Look]:
-        """When its entries were seen, in their order."""
-        found = {look for part, _ in self._pieces.get(chain, ()) for look in part.looks}
-        return sorted(found, key=lambda look: (look.last, look.at_ms))
+        """When its entries were seen, in their order, and in that of time."""
+        return steady({look for part, _ in self._pieces.get(chain, ()) for look in part.looks})
 
     def size_bytes(self, chain: str, first: int, last: int) -> int:
         """The bytes of the entries from `first` to `last`. Order: only if it `covers` them."""

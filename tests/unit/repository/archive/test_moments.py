@@ -21,6 +21,8 @@ from cleancut.core.wal.operations import NOTHING, decode_operation
 from cleancut.core.wal.segments import plan_segments
 from cleancut.repository.archive.log_reader import LogFilter, read_log
 from cleancut.repository.archive.moments import find_moment
+from cleancut.repository.archive.reader import read_chains
+from cleancut.repository.archive.writer import put_chain
 from cleancut.repository.catalog import publish_group
 from cleancut.repository.packs.pack_cache import PackCache
 from cleancut.repository.shards.replay import check_replay, open_replay
@@ -139,6 +141,7 @@ def test_before_a_delete_by_filter_none_of_its_entries_is_there(world: World) ->
         assert group.epoch == 1_000
         assert lasts(moment) == [BASE_END + 5, BASE_END + 10]
         assert moment.instant, "a mark is of just that moment"
+        assert moment.warnings == ()
         _, moment = await world.find(MomentRequest(before=parse_entry("1:20")))
         assert lasts(moment) == [BASE_END + 5, BASE_END + 11]
         assert not moment.instant
@@ -159,6 +162,27 @@ def test_without_a_delete_by_filter_none_of_its_entries_is_replayed(world: World
         assert len(replayed) == shown.entries
         kinds = {decode_operation(data).kind for data in replayed}
         assert kinds == {"upsert_points"}
+
+    run(scenario)
+
+
+def test_entries_that_time_alone_takes_for_those_of_one_request_are_said(world: World) -> None:
+    """No mark precedes them, or the one that does counts another number in the other shard."""
+
+    async def scenario() -> None:
+        marks = [path for path in world.store.objects if "/marks/" in path]
+        for path in marks:
+            del world.store.objects[path]
+        _, moment = await world.find(MomentRequest(before=parse_entry("1:19")))
+        assert lasts(moment) == [BASE_END + 5, BASE_END + 10]
+        (warning,) = moment.warnings
+        assert "no mark tells" in warning
+        assert "of 1:19; 0:14 by time alone" in warning
+        _, moment = await world.find(MomentRequest(without=parse_entry("0:14")))
+        assert moment.shards[1].left_out == (19,)
+        assert "1:19 by time alone" in moment.warnings[0]
+        _, moment = await world.find(MomentRequest(before=parse_entry("1:20")))
+        assert moment.warnings == (), "it is of one shard"
 
     run(scenario)
 
@@ -241,6 +265,35 @@ def test_before_the_oldest_backup_there_is_nothing(world: World) -> None:
                 MomentRequest(at_ms=NOW_MS + 600_000),
                 now_ms=NOW_MS + 600_000,
             )
+
+    run(scenario)
+
+
+def test_a_log_whose_agent_was_lost_is_not_cut_where_it_was_seen_last(world: World) -> None:
+    """It says no end of its chain; another one follows the shard since."""
+
+    async def scenario() -> None:
+        chain = (await read_chains(world.store, PATHS))["chain-0"]
+        lost = replace(chain, id="later", created_at_ms=START_MS + 2_400_000)
+        await put_chain(world.store, PATHS, lost)
+        early = MomentRequest(at_ms=START_MS + 2_300_000, exact=True)
+        _, moment = await world.find(early)
+        assert not moment.instant
+        with pytest.raises(Refused, match=r"shard 0 of 'docs' was broken at .*another replica"):
+            await world.find(replace(early, at_ms=START_MS + 2_700_000))
+
+    run(scenario)
+
+
+def test_a_chunk_of_an_agent_whose_clock_is_ahead_is_found(world: World) -> None:
+    async def scenario() -> None:
+        archived = Archived(world.store, PATHS, began_ms=START_MS)
+        archived._stream.stream = "stream-2"
+        archived._next = {0: BASE_END + 21, 1: BASE_END + 41}
+        await archived.add(NOW_MS + 5_000, {0: [upsert(1)], 1: [upsert(2)]})
+        await archived.mark(NOW_MS - 1_000, "ahead")
+        _, moment = await world.find(MomentRequest(mark="ahead"))
+        assert lasts(moment) == [BASE_END + 21, BASE_END + 41]
 
     run(scenario)
 
