@@ -37,7 +37,8 @@ class AgentContext:
     `token_hex`: a random string of N bytes. `free_disk_bytes`: free bytes of the disk that holds a
     directory. `store_bound_s`: of a small call to the store. `stores`: names of further stores that
     backups can be restored from. `engine`: why shards of a backup cannot be opened in this process,
-    as in its session; `open_shard`: opens one.
+    as in its session; `open_shard`: opens one. `release_segments`: lets go of what is held of logs
+    since the process started.
     """
 
     name: AgentName
@@ -60,3 +61,4 @@ class AgentContext:
     engine: str | None = None
     open_shard: OpenShard = run_shard
     skipped: SkippedRecords = field(default_factory=SkippedRecords)
+    release_segments: Callable[[], None] = lambda: None

@@ -58,6 +58,7 @@ from cleancut_agent.restore.tar_server import TarServer
 from cleancut_agent.sidecar import SidecarCommand, parsed, readable, stays
 from cleancut_agent.supervisor import keep_running
 from cleancut_agent.wal.local_storage import LocalWalStorage
+from cleancut_agent.wal.segment_hold import held_segments
 
 TABLES = {"store": "[store.NAME]"}
 """Tables of the settings file: further stores, which backups can be restored from."""
@@ -155,6 +156,7 @@ async def open_agent(
     """
     clock = SystemClock()
     cluster, name = parse_cluster(shared.cluster), parse_agent(flags["name"])
+    hold = held_segments()
     async with AsyncExitStack() as stack:
         clear_spill(spill_of(flags["spill_dir"]))
         metrics = AgentMetrics(cluster, name)
@@ -182,11 +184,12 @@ async def open_agent(
             spill_dir=flags["spill_dir"],
             loopback=f"http://127.0.0.1:{loopback}",
             qdrant_storage=storage,
-            wal=LocalWalStorage(storage) if storage else None,
+            wal=LocalWalStorage(storage, hold) if storage else None,
             capture=_local_capture(storage, flags["spill_dir"], limits) if storage else None,
             limits=limits,
             stores=tuple(sorted(stores)),
             engine=why_no_data(),
+            release_segments=hold.release if hold else lambda: None,
         )
         metrics.ask(
             lambda: free_by_volume(context),

@@ -48,6 +48,7 @@ class ReadAhead:
         if self._context.wal is not None and not self.has_session:
             with suppress(Denied):  # the session says so
                 await self._open_all()
+            self._context.release_segments()
         while True:
             await self._some.wait()
             async with self._reading:

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from cleancut.core.primitives.errors import NotFound, Unavailable
+from cleancut.core.wal.segments import closed_at
 from cleancut.core.wal.tail import FileId
+from cleancut_agent.wal.segment_hold import SegmentHold
 
 
 def wal_path(storage: Path, collection: str, shard_id: int) -> Path:
@@ -17,11 +19,12 @@ def wal_path(storage: Path, collection: str, shard_id: int) -> Path:
 
 
 class LocalWalDir:
-    """A `WalDir` on the local disk."""
+    """A `WalDir` on the local disk. `hold`: segments that it lists although they are removed, those
+    before all that are there: Qdrant removes the oldest ones, unless it drops entries."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, hold: SegmentHold | None = None) -> None:
         """Raises: NotFound, if there is no such directory; Unavailable."""
-        self._path = path
+        self._path, self._hold = path, hold
         with _mapped(path):
             self._handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         self._closed = False
@@ -41,7 +44,19 @@ class LocalWalDir:
             for name in os.listdir(self._handle):
                 with contextlib.suppress(FileNotFoundError):
                     found[name] = _id(os.stat(name, dir_fd=self._handle, follow_symlinks=False))
-        return found
+        return self._removed(found) | found
+
+    def _removed(self, there: Mapping[str, FileId]) -> dict[str, FileId]:
+        starts = [n for name in there if (n := closed_at(name)) is not None]
+        if self._hold is None or not starts:
+            return {}
+        held = ((name, FileId(*id)) for name, id in self._hold.closed(self._own))
+        ids, oldest = {*there.values()}, min(starts)
+        return {name: id for name, id in held if id not in ids and (closed_at(name) or 0) < oldest}
+
+    @property
+    def _own(self) -> tuple[int, int]:
+        return self.identity.device, self.identity.inode
 
     def open(self, name: str) -> LocalWalFile | None:
         flags = os.O_RDONLY | os.O_NOFOLLOW
@@ -49,7 +64,8 @@ class LocalWalDir:
             try:
                 return LocalWalFile(os.open(name, flags, dir_fd=self._handle), self._path / name)
             except FileNotFoundError:
-                return None
+                held = self._hold.open(self._own, name) if self._hold else None
+                return LocalWalFile(held, self._path / name) if held is not None else None
 
     def close(self) -> None:
         if not self._closed:

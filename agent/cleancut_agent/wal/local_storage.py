@@ -14,6 +14,7 @@ from cleancut.core.wal.framing import HEADER_BYTES
 from cleancut.core.wal.gate import WalFacts
 from cleancut.core.wal.segments import closed_at, open_as
 from cleancut_agent.wal.local_dir import LocalWalDir, wal_path
+from cleancut_agent.wal.segment_hold import SegmentHold
 
 _LOOKED_AT = 8
 _MOUNTS = Path("/proc/self/mountinfo")
@@ -22,11 +23,11 @@ _MOUNTS = Path("/proc/self/mountinfo")
 class LocalWalStorage:
     """A `WalStorage` on the local disk. Facts are of its first few shards."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, hold: SegmentHold | None = None) -> None:
+        self._path, self._hold = path, hold
 
     def open(self, collection: str, shard_id: int) -> LocalWalDir:
-        return LocalWalDir(wal_path(self._path, collection, shard_id))
+        return LocalWalDir(wal_path(self._path, collection, shard_id), self._hold)
 
     def facts(self) -> WalFacts:
         try:

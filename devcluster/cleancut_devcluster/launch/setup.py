@@ -118,7 +118,7 @@ class Setup:
         self,
         url: str,
         store_url: str | None = None,
-        module: str = "cleancut_agent.main",
+        module: str = "cleancut_agent.start",
         *,
         sees_storage: bool = True,
     ) -> Child:
