@@ -10,7 +10,7 @@ from cleancut.core.archive.records import Mark
 from cleancut.core.archive.status import behind_ms, find_followed
 from cleancut.core.doctor.facts import ArchiveHealth, ArchiveShard
 from cleancut.core.primitives.errors import CleancutError, Invalid
-from cleancut.core.primitives.ids import ShardId
+from cleancut.core.primitives.ids import ShardId, encode_segment
 from cleancut.core.primitives.timestamps import format_second, parse_time
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import (
@@ -22,6 +22,8 @@ from cleancut_coordinator.etcd_state import (
 
 MOST_TIMEOUT_S = 600.0
 MAX_NAME = 100
+_MAX_SEGMENT = 240
+"""Characters of it as an object's name, of which a directory takes 255 with the time."""
 _BOUND_S = 10.0
 
 
@@ -103,10 +105,12 @@ def _shard(
 
 def check_mark(name: str, timeout_s: float) -> None:
     """Raises: Invalid."""
-    if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
+    fits = len(name) <= MAX_NAME and name.isprintable()
+    if not name.strip() or not fits or len(encode_segment(name)) > _MAX_SEGMENT:
         raise Invalid(
             f"{name[:MAX_NAME]!r} cannot be the name of a mark",
-            f"use 1 to {MAX_NAME} printable characters, such as before-deploy-7",
+            f"use 1 to {MAX_NAME} printable characters, fewer of other alphabets, such as"
+            " before-deploy-7",
         )
     if not 0.0 <= timeout_s <= MOST_TIMEOUT_S:
         raise Invalid(f"a timeout of {timeout_s:g} s for a mark", f"use up to {MOST_TIMEOUT_S:g} s")
