@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cleancut.core.archive.entries import window_of
 from cleancut.core.archive.plan import Place
 from cleancut.core.archive.records import Look, Mark
-from cleancut.core.archive.views import Archive, Base, ChainView
+from cleancut.core.archive.views import Archive, Base, ChainView, steady_marks
 from cleancut.core.primitives.errors import Invalid, NotFound, Refused
 from cleancut.core.primitives.timestamps import format_time
 from cleancut.core.protocol.moment import Moment, MomentRequest, ShardMoment
@@ -133,6 +133,9 @@ def resolve(
     if entry is not None:
         belongs[chosen[0], entry.shard_id] = entry.index
         _check_entries(base, archive, belongs)
+    if not asked.mark:
+        marks = steady_marks(archive.marks, [base.shards[key].chain for key in keys])
+        archive = replace(archive, marks=marks)
     ground = _Ground(base, archive, keys)
     cut = _cut(asked, ground, belongs)
     left_out = belongs if asked.without is not None else {}

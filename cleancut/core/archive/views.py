@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -118,6 +118,19 @@ def steady(looks: Iterable[Look]) -> list[Look]:
     if found and found[0].last < ordered[-1].last:
         found.insert(0, Look(at_ms=found[0].at_ms, last=ordered[-1].last))
     return found[::-1]
+
+
+def steady_marks(marks: Sequence[Mark], chains: Collection[str]) -> tuple[Mark, ...]:
+    """The marks whose times rise with what these chains held: the clock of a leader may have been
+    wrong for a moment. Those that are not of all these chains stay."""
+    seen = dict[int, Look]()
+    for number, mark in enumerate(marks):
+        ends = {end.chain: end.last for end in mark.ends}
+        if ends.keys() >= set(chains):
+            last = sum(ends[chain] for chain in set(chains))
+            seen[number] = Look(at_ms=mark.at_ms, last=last)
+    kept = set(steady(seen.values()))
+    return tuple(one for n, one in enumerate(marks) if n not in seen or seen[n] in kept)
 
 
 def base_of(manifest: Manifest, damage: str = "") -> Base:

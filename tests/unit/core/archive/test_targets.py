@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -385,3 +386,22 @@ def test_the_window_of_an_entry_lies_between_two_looks() -> None:
     first, last = entries_within(archive, "chain-0", window)
     assert first <= QUIET.last(0, when) <= last
     assert nearest(archive, "chain-0", window, [2, QUIET.last(0, when), 12]) == QUIET.last(0, when)
+
+
+@pytest.mark.parametrize("step_ms", [-3_600_000, 3_600_000])
+def test_a_mark_of_a_leader_whose_clock_was_wrong_is_not_taken(step_ms: int) -> None:
+    """It would be the newest one before a time at which nothing of it was written yet."""
+    history = History([(1_000 * n + 500, n % 3) for n in range(1, 9)], length_ms=9_000)
+    base, archive = history.base(0), history.archive()
+    wrong = history.mark(8_000)
+    wrong = msgspec.structs.replace(wrong, at_ms=wrong.at_ms + step_ms)
+    asked = MomentRequest(at_ms=START_MS + 2_100)
+    right = restored(resolve(asked, base, archive), base)
+    stepped = replace(archive, marks=(*archive.marks, wrong))
+    assert restored(resolve(asked, base, stepped), base) == right
+    late = MomentRequest(without=LogEntry(shard_id=ShardId(0), index=1))
+    assert resolve(late, base, stepped).at_ms == resolve(late, base, archive).at_ms
+    early = MomentRequest(at_ms=wrong.at_ms + 10)
+    if step_ms < 0:
+        with pytest.raises(Refused, match="no mark is within 5 minutes"):
+            resolve(early, base, stepped)
