@@ -44,7 +44,7 @@ effect when the coordinators are restarted.
 _MEANINGS: Mapping[str, Mapping[str, str]] = {
     "[archive]": {
         "collections": "Collections whose logs are archived, `*` for any characters; empty: none.",
-        "exclude": "Names and aliases that do not count; a collection counts by another of its names.",
+        "exclude": "Names and aliases that do not count; another name of a collection does.",
         "chunk": "Duration that operations wait at most to be stored, from 1 s to 1 h.",
         "keep": "Duration for which they stay in the store.",
         "mark_every": "Duration between two looks for a moment at which all shards stand still.",
