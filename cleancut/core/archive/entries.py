@@ -98,7 +98,7 @@ def found_by_time(named: LogEntry, found: Sequence[LogEntry]) -> tuple[str, ...]
         return ()
     listed = ", ".join(map(str, found))
     return (
-        f"no mark tells which entries are of the request of {named}; {listed} by time alone:"
+        f"no mark says which entries are of the request of {named}; {listed} by time alone:"
         " compare them with `cleancut backup log`",
     )
 

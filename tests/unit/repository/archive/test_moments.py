@@ -176,7 +176,7 @@ def test_entries_that_time_alone_takes_for_those_of_one_request_are_said(world: 
         _, moment = await world.find(MomentRequest(before=parse_entry("1:19")))
         assert lasts(moment) == [BASE_END + 5, BASE_END + 10]
         (warning,) = moment.warnings
-        assert "no mark tells" in warning
+        assert "no mark says" in warning
         assert "of 1:19; 0:14 by time alone" in warning
         _, moment = await world.find(MomentRequest(without=parse_entry("0:14")))
         assert moment.shards[1].left_out == (19,)
