@@ -221,7 +221,7 @@ def test_what_is_drawn_is_also_in_words(browser: Browser) -> None:
         page.goto("/backups/2")
         with page.expect_download() as began:
             page.click("text=manifest.json")
-        assert began.value.suggested_filename == "manifest.json"
+        assert began.value.suggested_filename == "backup-2-manifest.json"
 
 
 def test_without_a_script_everything_can_be_read_and_reached(browser: Browser) -> None:
