@@ -23,6 +23,7 @@ DAYS = 30
 _DAY_S = 86400
 _WIDTH, _PITCH, _HEIGHT = 596, 20, 22
 _LATE_S = 300.0
+_TIMES = "due times"
 
 
 class Cell(StrEnum):
@@ -78,6 +79,7 @@ class Strip(NamedTuple):
             ("failed or damaged", sum(one in _BAD for one in found)),
             ("missed or late", sum(one in {Cell.MISSED, Cell.LATE} for one in found)),
             ("expired since", found.count(Cell.EXPIRED)),
+            ("not known", found.count(Cell.NONE) if self.of == _TIMES else 0),
         )
         rest = "".join(f", {number} {words}" for words, number in others if number)
         return f"made on {made} of {len(found)} {self.of}{rest}"
@@ -117,7 +119,7 @@ def _by_time(name: str, backups: Sequence[Backup], due: DueTimes, now_s: float) 
         if number:
             found[number - 1].append(one)
     boxes = [_of_time(*both, now_s) for both in zip(due.times, found, strict=True)]
-    return Strip(name, tuple(boxes), "due times")
+    return Strip(name, tuple(boxes), _TIMES)
 
 
 def _of_time(due: DueTime, backups: Sequence[Backup], now_s: float) -> Box:

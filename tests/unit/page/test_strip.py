@@ -86,7 +86,8 @@ def test_each_time_of_a_schedule_is_told_from_the_others() -> None:
         (Cell.LATE, "late, nothing has begun yet"),
     ]
     assert strip.summary == (
-        "made on 1 of 6 due times, 1 failed or damaged, 2 missed or late, 1 expired since"
+        "made on 1 of 6 due times, 1 failed or damaged, 2 missed or late, 1 expired since,"
+        " 1 not known"
     )
 
 
