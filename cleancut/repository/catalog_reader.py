@@ -13,6 +13,7 @@ from cleancut.core.maintenance.inventory import (
     sizes_of,
     summary_of,
     take_inventory,
+    unverified,
 )
 from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound, Refused
 from cleancut.core.primitives.ids import Epoch
@@ -70,8 +71,11 @@ class CatalogReader:
         why = dict.fromkeys(self._damaged, _FOUND_DAMAGED)
         why |= dict.fromkeys(unreadable, _UNREADABLE)
         sizes = {name: size_bytes for name, (_, size_bytes) in self._sizes.items()}
-        stock = stock._replace(damaged=why, sizes=sizes)
         good = newest_good(checks)
+        verified = {one.epoch for one in checks if one.good and one.level.reads}
+        newest_s = max((one.at_s for one in good.values()), default=0.0)
+        unread = unverified(self._known.values(), verified, newest_s)
+        stock = stock._replace(damaged=why, sizes=sizes, unverified=unread)
         self._drill = good.get(DRILL)
         return stock, {kind: entry.at_s for kind, entry in good.items()}
 

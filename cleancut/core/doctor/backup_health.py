@@ -109,6 +109,19 @@ def _unproven(health: BackupHealth) -> Iterator[Finding]:
             what="no backup was ever verified",
             fixes=(Fix("cleancut backup verify latest"),),
         )
+    for name, newest in health.unverified:
+        yield Finding(
+            kind="schedule_unverified",
+            severity="info",
+            what=f"no backup of schedule {name!r} in the store was verified or drilled: the checks"
+            " were of other backups",
+            fixes=(
+                Fix(
+                    f"cleancut backup verify {newest}",
+                    what='let a schedule do it: do = "verify", with the collections of these',
+                ),
+            ),
+        )
     if health.good and not health.drilled:
         yield Finding(
             kind="never_drilled",

@@ -120,7 +120,7 @@ class BackupHealth(Record, frozen=True):
     """What the catalog and the last operations say of the backups. `protection`: of each
     collection, as the status has it. `last_failed`: the failure of the newest backup that ended, if
     it failed (see `outcome_of`). `partial`: numbers of newest backups with what they lack and no
-    later one holds."""
+    later one holds. `unverified`: schedules of which no backup was checked, with the newest."""
 
     good: int = 0
     protection: tuple[CollectionProtection, ...] = ()
@@ -130,6 +130,7 @@ class BackupHealth(Record, frozen=True):
     drilled: bool = False
     retention: bool = False
     partial: tuple[tuple[int, tuple[str, ...]], ...] = ()
+    unverified: tuple[tuple[str, int], ...] = ()
 
 
 class ArchiveShard(Record, frozen=True):

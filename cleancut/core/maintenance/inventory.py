@@ -51,7 +51,7 @@ class Inventory(NamedTuple):
     """`corrupt`: groups that cannot be read, or that were last found damaged. `schedules` and
     `collections` (when the newest was cut) know only good ones. `damaged`: why, by epoch.
     `size_bytes`: of all good groups, as full copies. `sizes`: of each collection in the newest
-    group that holds it, as far as the reader knows."""
+    group that holds it, as far as the reader knows. `unverified`: see `unverified`."""
 
     good: int
     corrupt: int
@@ -60,6 +60,7 @@ class Inventory(NamedTuple):
     damaged: Mapping[Epoch, str] = {}
     size_bytes: int = 0
     sizes: Mapping[str, int] = {}
+    unverified: Mapping[str, Epoch] = {}
 
 
 def summary_of(manifest: Manifest) -> GroupSummary:
@@ -119,6 +120,24 @@ def partial_backups(stock: Inventory) -> tuple[tuple[Epoch, tuple[str, ...]], ..
         if left:
             found.append((one.epoch, left))
     return tuple(sorted(found))
+
+
+def unverified(
+    groups: Iterable[GroupSummary], verified: Collection[Epoch], newest_s: float
+) -> dict[str, Epoch]:
+    """Schedules of which no group that is there was ever verified or drilled, though there was one
+    at the newest check, which was of another: each with its newest group. `newest_s`: of all checks
+    that read data and found nothing wrong."""
+    of_each: dict[str, list[GroupSummary]] = {}
+    for one in groups:
+        if one.schedule and one.consistency is not Consistency.IMPORTED:
+            of_each.setdefault(one.schedule, []).append(one)
+    return {
+        name: max(one.epoch for one in mine)
+        for name, mine in sorted(of_each.items())
+        if not any(one.epoch in verified for one in mine)
+        and any(one.cut_at_s < newest_s for one in mine)
+    }
 
 
 def _newest(ordered: Sequence[GroupSummary]) -> Newest:

@@ -61,8 +61,8 @@ class Overlap(StrEnum):
 
 
 class Do(StrEnum):
-    """The operation that a schedule starts; a verification or a drill is of the newest group, a
-    copy of all groups that are not there yet."""
+    """The operation that a schedule starts; a verification or a drill is of the newest group, or of
+    the newest that holds its collections, a copy of all groups that are not there yet."""
 
     BACKUP = "backup"
     VERIFY = "verify"
@@ -109,7 +109,7 @@ class ScheduleRule(Record, frozen=True, forbid_unknown_fields=True):
 
 _USEFUL: Mapping[Do, set[str]] = {
     Do.BACKUP: set(ScheduleRule.__struct_fields__) - {"percent", "shards", "to"},
-    Do.VERIFY: {"percent"},
+    Do.VERIFY: {"percent", "collections"},
     Do.DRILL: {"shards", "collections"},
     Do.COPY: {"percent", "to"},
 }

@@ -45,6 +45,11 @@ async def read_backup_health(context: CoordinatorContext) -> BackupHealth | None
         drilled="drill" in proven,
         retention=not (await read_policy(context)).keeps_all,
         partial=partial_backups(stock),
+        unverified=tuple(
+            (one.name, stock.unverified[one.name])
+            for one in schedules
+            if one.name in stock.unverified
+        ),
     )
 
 

@@ -129,8 +129,8 @@ def _environment() -> dict[str, str]:
 
 
 async def backup_of(context: CoordinatorContext, schedule: ScheduleRule) -> str:
-    """The newest whole backup that holds what the schedule drills: the latest may be of others."""
-    if schedule.do is not Do.DRILL or not schedule.collections:
+    """The newest whole backup that holds what the schedule checks: the latest may be of others."""
+    if not schedule.collections:
         return LATEST
     await context.catalog.read()
     held = [

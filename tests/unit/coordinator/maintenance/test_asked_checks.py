@@ -129,20 +129,23 @@ def test_a_caller_is_answered_when_the_term_ends(shelf: Shelf) -> None:
     asyncio.run(run())
 
 
-def test_a_schedule_drills_the_newest_backup_that_holds_its_collections(shelf: Shelf) -> None:
-    """A newer one of other collections has nothing for it to open."""
+@pytest.mark.parametrize("do", [Do.DRILL, Do.VERIFY])
+def test_a_schedule_checks_the_newest_backup_that_holds_its_collections(
+    shelf: Shelf, do: Do
+) -> None:
+    """A newer one of other collections has nothing for it to judge."""
 
     async def body(context: CoordinatorContext, _: AskedChecks) -> None:
         other = manifest(4, (shard("others", 0),))
         await context.store.put(PATHS.group(Epoch(4)), encode(other))
 
-        async def drilled(*names: str) -> str:
-            rule = ScheduleRule(do=Do.DRILL, cron="0 5 * * *", collections=names)
+        async def checked(*names: str) -> str:
+            rule = ScheduleRule(do=do, cron="0 5 * * *", collections=names)
             return await backup_of(context, rule)
 
-        assert await drilled("books") == "3"
-        assert await drilled("others") == "4"
-        assert await drilled() == await drilled("books", "others") == "latest"
+        assert await checked("books") == "3"
+        assert await checked("others") == "4"
+        assert await checked() == await checked("books", "others") == "latest"
 
     in_a_term(shelf, body)
 

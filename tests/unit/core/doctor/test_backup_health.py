@@ -90,6 +90,7 @@ def test_good_backups_have_no_findings() -> None:
         (health(partial=((7, ("logs",)),)), "backup_partial", "warning"),
         (health(verified=False), "never_verified", "info"),
         (health(drilled=False), "never_drilled", "info"),
+        (health(unverified=(("hourly", 7),)), "schedule_unverified", "info"),
         (health(schedules=()), "no_schedule", "info"),
         (health(retention=False), "no_retention", "info"),
         (concern("consensus_stopped"), "consensus_stopped", "error"),

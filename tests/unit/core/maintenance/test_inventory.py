@@ -14,6 +14,7 @@ from cleancut.core.maintenance.inventory import (
     rank_of,
     summary_of,
     take_inventory,
+    unverified,
 )
 from cleancut.core.maintenance.schedule import ScheduleRule, worst_gap_s
 from cleancut.core.primitives.codec import encode
@@ -154,3 +155,17 @@ def test_what_a_partial_backup_lacks_is_known_until_a_later_one_holds_it() -> No
 def test_a_manifest_says_what_is_missing_in_it() -> None:
     sick = (SickCollection(name="rf1", reason="no replica can be read"),)
     assert summary_of(replace(manifest(1, (shard("docs", 0),)), missing=sick)).missing == ("rf1",)
+
+
+def test_a_schedule_whose_backups_the_checks_pass_over_is_named() -> None:
+    """Both are hourly, and each check finds the newest backup, which one of them made."""
+    found = [group(1, 100, "a"), group(2, 100, "b"), group(3, 100, "a"), group(4, 100, "b")]
+    assert unverified(found, {Epoch(2)}, 2500.0) == {"a": 3}
+    assert unverified(found, {Epoch(2), Epoch(3)}, 3500.0) == {}
+    assert unverified(found, {}, 0.0) == {}, "nothing was checked: that is told by itself"
+
+
+def test_a_schedule_whose_checked_backups_have_expired_is_not_named() -> None:
+    """All that is there was made since the newest check, as are those of a new schedule."""
+    found = [group(8, 100, "a"), group(9, 100, "new"), group(1, 100, "")]
+    assert unverified(found, {Epoch(7)}, 7500.0) == {}
