@@ -32,7 +32,7 @@ from cleancut.core.primitives.timestamps import parse_time
 from cleancut.core.protocol.evidence import Consistency
 from cleancut.ports.store import Store
 from cleancut.repository.bounded import read_document
-from cleancut.repository.catalog import newest_epoch, read_epochs
+from cleancut.repository.catalog import Epochs, newest_epoch, read_epochs
 from cleancut.repository.shards.recipe_reader import load_recipe
 from cleancut.repository.verification_log import list_checks, newest_good, read_damage, superseded
 from cleancut.runtime.concurrency import run_all
@@ -127,10 +127,15 @@ class ReferencedNames:
         self._uses: dict[str, tuple[PackUse, ...]] = {}
         self._unreadable: dict[Epoch, frozenset[str] | None] = {}
 
-    async def groups(self) -> dict[Epoch, KnownGroup]:
+    async def groups(self, expected: Collection[int] = ()) -> dict[Epoch, KnownGroup]:
         """Every group without a tombstone that can be read, oldest first, with what is known of its
-        damage: of its shards, and of packs that it names as far as `living` has read that."""
-        epochs = await read_epochs(self._store, self._paths)
+        damage: of its shards, and of packs that it names as far as `living` has read that.
+
+        `expected`: groups that are known to have been published.
+        Raises: Refused, if the listing leaves out one of these, or one that it showed before,
+            though it is there; what the store does.
+        """
+        epochs = await self._listed(expected)
         self._newest = epochs.newest
         self._gone = {e: self._gone[e] for e in epochs.gone if e in self._gone}
         for epoch in sorted(epochs.gone - self._gone.keys()):
@@ -144,6 +149,29 @@ class ReferencedNames:
             hurt = damage.affects(epoch, one.recipes) or not damage.objects.isdisjoint(named)
             found[epoch] = one._replace(facts=one.facts._replace(damaged=hurt))
         return found
+
+    async def _listed(self, expected: Collection[int]) -> Epochs:
+        """Limits: what no call of this process has seen, and nothing expects, is not missed."""
+        left_out = Epoch(0)
+        for _ in range(2):  # one may have been published meanwhile
+            epochs = await read_epochs(self._store, self._paths)
+            known = {*self._groups, *map(Epoch, expected)}
+            for left_out in sorted(known.difference(epochs.groups, epochs.deleted)):
+                if await self._is_there(left_out):
+                    break
+            else:
+                return epochs
+        raise Refused(
+            f"the store's listing leaves out backup {left_out}, which is there",
+            "nothing is deleted by such a listing: look at what stands in front of the store, and"
+            " at the store's own health",
+        )
+
+    async def _is_there(self, epoch: Epoch) -> bool:
+        store, paths = self._store, self._paths
+        if await store.stat(paths.group(epoch)) is None:
+            return False
+        return await store.stat(paths.tombstone(epoch)) is None
 
     async def count_unread(self) -> int:
         """How many groups `groups` would read. Raises: what the store does."""
@@ -177,12 +205,17 @@ class ReferencedNames:
         return tuple(self._unreadable)
 
     async def living(
-        self, *, used_epochs: Collection[int], now_s: float, gone: Collection[int] = ()
+        self,
+        *,
+        used_epochs: Collection[int],
+        now_s: float,
+        gone: Collection[int] = (),
+        expected: Collection[int] = (),
     ) -> LiveSet:
         """What groups without a tombstone name, and those that a hold keeps, as they are now.
 
         `used_epochs`: their documents stay besides. `gone`: groups that count as if they had one,
-        and seeds that no backup is awaited for.
+        and seeds that no backup is awaited for. `expected`: see `groups`.
         Order: tombstones are read before holds, so that who puts a hold and then finds no tombstone
         is safe; imports before groups, since one is dropped once its group is there. What a
         manifest or recipe names that cannot be read is not known: whatever it may name stays.
@@ -190,7 +223,8 @@ class ReferencedNames:
         """
         store, paths = self._store, self._paths
         imports = await read_imports(store, paths, now_s)
-        groups = {epoch: one for epoch, one in (await self.groups()).items() if epoch not in gone}
+        listed = await self.groups(expected)
+        groups = {epoch: one for epoch, one in listed.items() if epoch not in gone}
         holds, held = await read_holds(store, paths, now_s)
         there = [
             Epoch(epoch)
@@ -199,11 +233,8 @@ class ReferencedNames:
         ]
         others = await self._known(there)
         alive = {**groups, **others.groups}
-        unreadable = {
-            epoch: staged
-            for epoch, staged in {**self._unreadable, **others.unreadable}.items()
-            if epoch not in gone
-        }
+        unreadable = {**self._unreadable, **others.unreadable}
+        unreadable = {epoch: one for epoch, one in unreadable.items() if epoch not in gone}
         recipes = {digest for one in alive.values() for digest in one.recipes}
         recipes |= {digest for staged in unreadable.values() for digest in staged or ()}
         lost = await self._read_recipes(recipes)

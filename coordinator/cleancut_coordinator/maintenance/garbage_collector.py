@@ -30,7 +30,7 @@ from cleancut.core.maintenance.retention import RetentionPlan, needs_confirmatio
 from cleancut.core.primitives.errors import CleancutError, Fenced, LeaseLost, Refused
 from cleancut.core.primitives.ids import Epoch, FencingToken, Sha256
 from cleancut.core.primitives.timestamps import format_second, parse_time
-from cleancut.core.protocol.states import CLOSED
+from cleancut.core.protocol.states import CLOSED, OperationKind, State
 from cleancut.ports.coordination import Lease
 from cleancut.repository.archive.garbage import ArchiveCollector, ArchiveRules, Sizes
 from cleancut.repository.garbage import (
@@ -318,13 +318,15 @@ class GarbageCollector:
 
     async def _living(self, gone: set[Epoch]) -> LiveSet:
         context = self._context
-        used = {
-            epoch
-            for operation in await read_operations(context)
-            for epoch in (operation.epoch, operation.detail_epoch)
+        operations = await read_operations(context)
+        used = {epoch for one in operations for epoch in (one.epoch, one.detail_epoch)}
+        made = {
+            one.epoch
+            for one in operations
+            if one.kind is OperationKind.BACKUP and one.state is State.COMMITTED
         }
         now_s = context.clock.wall_s()
-        return await self._names.living(used_epochs=used, now_s=now_s, gone=gone)
+        return await self._names.living(used_epochs=used, now_s=now_s, gone=gone, expected=made)
 
     async def _mark(self, lists: Mapping[str, StoredGarbageList]) -> None:
         """Whatever epoch begins from here on has seen the lists in the store."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,10 @@ from cleancut.core.format.page import BLOCK_BYTES
 from cleancut.core.format.recipe import OWN_PAGE_BLOCKS, named_by
 from cleancut.core.maintenance.garbage import LiveSet
 from cleancut.core.primitives.codec import encode
-from cleancut.core.primitives.errors import Corrupt, Unavailable
+from cleancut.core.primitives.errors import Corrupt, Refused, Unavailable
 from cleancut.core.primitives.ids import Epoch, OperationId
 from cleancut.core.verification.damage import Level, VerificationRecord
+from cleancut.ports.store import ObjectInfo
 from cleancut.repository.catalog import find_group, publish_group, put_staged
 from cleancut.repository.garbage import ReferencedNames, read_holds, read_unknown
 from cleancut.repository.holds import drop_reason, reasons_of
@@ -243,3 +245,38 @@ def test_a_reading_that_was_broken_off_goes_on_where_it_ended() -> None:
     store.reads, store.limit = 0, 10**6
     assert len(asyncio.run(names.groups())) == count
     assert 0 < store.reads < 10
+
+
+class CutOff(MemoryStore):
+    """Its listings end before this path, as behind a proxy that cuts answers off."""
+
+    before = "~"
+
+    async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
+        async for info in super().list(prefix):
+            if info.path < self.before:
+                yield info
+
+
+@pytest.mark.parametrize("known", ["seen before", "committed"])
+def test_a_listing_that_is_cut_off_each_time_makes_no_garbage(shelf: Shelf, known: str) -> None:
+    """Else the data of the backup that it leaves out would be deleted, by two runs alike."""
+    names = ReferencedNames(shelf.store, PATHS)
+    made = {30} if known == "committed" else set()
+    if not made:
+        asyncio.run(names.groups())
+    shelf.store.__class__, shelf.store.before = CutOff, PATHS.group(Epoch(30))
+    with pytest.raises(Refused, match="leaves out backup 30, which is there"):
+        asyncio.run(names.living(used_epochs=(), now_s=0.0, expected=made))
+
+
+@pytest.mark.parametrize("how", ["by hand", "with a tombstone"])
+def test_a_backup_that_is_gone_is_not_missed(shelf: Shelf, how: str) -> None:
+    names = ReferencedNames(shelf.store, PATHS)
+    asyncio.run(names.groups())
+    if how == "by hand":
+        shelf.drop(PATHS.group(Epoch(30)))
+    else:
+        shelf.store.objects[PATHS.tombstone(Epoch(30))] = b"{}"
+    found = asyncio.run(names.living(used_epochs=(), now_s=0.0, expected={30}))
+    assert 30 not in found.epochs
