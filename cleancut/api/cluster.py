@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cleancut.api.values import ApiValue
+from cleancut.api.values import ApiValue, Time
 
 
 class DoctorFix(ApiValue, frozen=True):
@@ -80,6 +80,15 @@ class OpenOperation(ApiValue, frozen=True):
     phase: str = ""
 
 
+class OpenCheck(ApiValue, frozen=True):
+    """A verification or drill that the leader was asked for. `kind`: verify | drill."""
+
+    kind: str
+    backup: str
+    began_at: Time | None = None
+    asked_by: str = ""
+
+
 class OpenFence(ApiValue, frozen=True):
     """Writes by these aliases, or to these collections, are held off."""
 
@@ -117,6 +126,7 @@ class ClusterStatus(ApiValue, frozen=True):
     identity: Identity | None = None
     warnings: tuple[str, ...] = ()
     open_fence: OpenFence | None = None
+    open_check: OpenCheck | None = None
 
 
 class AgentSettings(ApiValue, frozen=True):

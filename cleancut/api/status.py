@@ -10,6 +10,7 @@ from cleancut.api.cluster import (
     CoordinatorStatus,
     DoctorFinding,
     Identity,
+    OpenCheck,
     OpenFence,
     OpenOperation,
     StoreStatus,
@@ -44,6 +45,7 @@ class Status(ApiValue, frozen=True):
     store: StoreStatus | None = None
     identity: Identity | None = None
     open_fence: OpenFence | None = None
+    open_check: OpenCheck | None = None
     warnings: tuple[str, ...] = ()
     findings: tuple[DoctorFinding, ...] = ()
     unknown: tuple[str, ...] = ()

@@ -229,8 +229,20 @@ class OpenFence(_message.Message):
     budget_s: float
     def __init__(self, epoch: _Optional[int] = ..., aliases: _Optional[_Iterable[str]] = ..., collections: _Optional[_Iterable[str]] = ..., budget_s: _Optional[float] = ...) -> None: ...
 
+class OpenCheck(_message.Message):
+    __slots__ = ("kind", "backup", "began_at", "asked_by")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    BACKUP_FIELD_NUMBER: _ClassVar[int]
+    BEGAN_AT_FIELD_NUMBER: _ClassVar[int]
+    ASKED_BY_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    backup: str
+    began_at: _timestamp_pb2.Timestamp
+    asked_by: str
+    def __init__(self, kind: _Optional[str] = ..., backup: _Optional[str] = ..., began_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., asked_by: _Optional[str] = ...) -> None: ...
+
 class ClusterStatus(_message.Message):
-    __slots__ = ("cluster", "leader", "coordinators", "agents", "open_operation", "store", "identity", "warnings", "open_fence")
+    __slots__ = ("cluster", "leader", "coordinators", "agents", "open_operation", "store", "identity", "warnings", "open_fence", "open_check")
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     LEADER_FIELD_NUMBER: _ClassVar[int]
     COORDINATORS_FIELD_NUMBER: _ClassVar[int]
@@ -240,6 +252,7 @@ class ClusterStatus(_message.Message):
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     OPEN_FENCE_FIELD_NUMBER: _ClassVar[int]
+    OPEN_CHECK_FIELD_NUMBER: _ClassVar[int]
     cluster: str
     leader: str
     coordinators: _containers.RepeatedCompositeFieldContainer[CoordinatorStatus]
@@ -249,7 +262,8 @@ class ClusterStatus(_message.Message):
     identity: Identity
     warnings: _containers.RepeatedScalarFieldContainer[str]
     open_fence: OpenFence
-    def __init__(self, cluster: _Optional[str] = ..., leader: _Optional[str] = ..., coordinators: _Optional[_Iterable[_Union[CoordinatorStatus, _Mapping]]] = ..., agents: _Optional[_Iterable[_Union[AgentStatus, _Mapping]]] = ..., open_operation: _Optional[_Union[OpenOperation, _Mapping]] = ..., store: _Optional[_Union[StoreStatus, _Mapping]] = ..., identity: _Optional[_Union[Identity, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ..., open_fence: _Optional[_Union[OpenFence, _Mapping]] = ...) -> None: ...
+    open_check: OpenCheck
+    def __init__(self, cluster: _Optional[str] = ..., leader: _Optional[str] = ..., coordinators: _Optional[_Iterable[_Union[CoordinatorStatus, _Mapping]]] = ..., agents: _Optional[_Iterable[_Union[AgentStatus, _Mapping]]] = ..., open_operation: _Optional[_Union[OpenOperation, _Mapping]] = ..., store: _Optional[_Union[StoreStatus, _Mapping]] = ..., identity: _Optional[_Union[Identity, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ..., open_fence: _Optional[_Union[OpenFence, _Mapping]] = ..., open_check: _Optional[_Union[OpenCheck, _Mapping]] = ...) -> None: ...
 
 class GetStatusRequest(_message.Message):
     __slots__ = ()

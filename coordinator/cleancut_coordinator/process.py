@@ -148,7 +148,7 @@ async def _serve_term(process: CoordinatorProcess) -> None:
                 planner = ArchivePlanner(context, token, ask_for_base=ask, log=log)
                 marks = MarkTaker(context, token, log)
                 process.trouble = ""
-                checks = AskedChecks(context, log)
+                checks = AskedChecks(context, lease.id, token, log)
                 process.leadership = Leadership(token, term, garbage, scheduler, marks, checks)
                 metrics.set_leading(leading=True)
                 log.info("leading", token=token)

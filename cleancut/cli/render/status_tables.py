@@ -24,6 +24,7 @@ def status_facts(value: Status, now_s: float) -> RenderableType:
             ("leader", (value.leader or "none") if live else None),
             ("standby", (standby or "none") if live else None),
             ("running", _running(value) if live else None),
+            ("check", _check(value, now_s)),
             ("fence", value.open_fence and fence_words(value.open_fence)),
             ("next", _next(value, now_s) if live else None),
             ("agents", _agents(value) if live else None),
@@ -48,6 +49,14 @@ def _running(value: Status) -> str:
         return "nothing"
     name = f"#{one.epoch}" if one.kind == "backup" and one.epoch else one.id
     return f"{one.kind} {name} ({one.phase.lower()})" if one.phase else f"{one.kind} {name}"
+
+
+def _check(value: Status, now_s: float) -> str | None:
+    one = value.open_check
+    if one is None:
+        return None
+    by = f", asked by {one.asked_by}" if one.asked_by else ""
+    return f"{one.kind} of backup {one.backup}, begun {ago(one.began_at, now_s)}{by}"
 
 
 def _next(value: Status, now_s: float) -> str:

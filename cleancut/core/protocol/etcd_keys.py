@@ -59,6 +59,10 @@ class Keys:
         return f"{self.root}last-gc"
 
     @property
+    def check(self) -> str:
+        return f"{self.root}check"
+
+    @property
     def coordinators(self) -> str:
         return f"{self.root}coordinator/"
 

@@ -253,6 +253,16 @@ class Coordinator(Record, frozen=True):
     certificate: str = ""
 
 
+class CheckUnderWay(Record, frozen=True):
+    """`check`, leased: the verification or drill that the leader was asked for and runs now."""
+
+    kind: str
+    backup: str
+    began_at: Time
+    asked_by: str = ""
+    nonce: str = ""
+
+
 class Session(Record, frozen=True):
     """`sess/<agent>`, leased. `peers` are the peer ids that the agent's local peer knows.
 

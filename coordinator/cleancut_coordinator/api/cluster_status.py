@@ -11,6 +11,7 @@ from cleancut.api.cluster import (
     ClusterStatus,
     CoordinatorStatus,
     Identity,
+    OpenCheck,
     OpenFence,
     OpenOperation,
     StoreStatus,
@@ -19,13 +20,13 @@ from cleancut.api.values import to_value
 from cleancut.core.cluster.peer_names import peer_and_id
 from cleancut.core.primitives.errors import CleancutError
 from cleancut.core.protocol.etcd_keys import agent_of
-from cleancut.core.protocol.etcd_records import Coordinator, Ctl
+from cleancut.core.protocol.etcd_records import CheckUnderWay, Coordinator, Ctl
 from cleancut.core.protocol.fence import Fence, leftover_fences
 from cleancut.core.protocol.states import CLOSED, FENCED
 from cleancut.repository.catalog import list_epochs
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
-from cleancut_coordinator.etcd_state import read_all, read_ctl, read_sessions
+from cleancut_coordinator.etcd_state import read_all, read_ctl, read_record, read_sessions
 from cleancut_coordinator.leader.cluster_id import read_identities
 from cleancut_coordinator.leader.election import read_leader
 from cleancut_coordinator.leader.high_water import read_why_behind
@@ -58,7 +59,13 @@ async def read_status(context: CoordinatorContext) -> ClusterStatus:
         identity=identity,
         warnings=(*problems, *await _warnings(context, agents), *fences.warnings),
         open_fence=fences.open,
+        open_check=await _open_check(context),
     )
+
+
+async def _open_check(context: CoordinatorContext) -> OpenCheck | None:
+    found = await read_record(context, context.keys.check, CheckUnderWay)
+    return to_value(OpenCheck, found) if found is not None else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,15 @@ from cleancut.api.checks import Drill, Verdict
 from cleancut.api.values import ApiValue
 from cleancut.core.format.story import StoryKind
 from cleancut.core.maintenance.stories import ASKED_BY_VARIABLE, GOOD
+from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import CleancutError, Refused, Unavailable
+from cleancut.core.primitives.ids import FencingToken
+from cleancut.core.protocol.etcd_records import CheckUnderWay
+from cleancut.ports.coordination import Delete, Op, Put
 from cleancut.rpc.authentication import caller_name
 from cleancut.runtime.log import Logger
 from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.leader.state import LeaderState, format_now
 from cleancut_coordinator.maintenance.scheduled_checks import (
     result_of,
     run_command,
@@ -47,10 +52,13 @@ class _UnderWay(NamedTuple):
 
 
 class AskedChecks:
-    """One term's checks. Order: `run` before the others."""
+    """One term's checks; `lease`: of the leader. Order: `run` before the others."""
 
-    def __init__(self, context: CoordinatorContext, log: Logger) -> None:
-        self._context, self._log = context, log
+    def __init__(
+        self, context: CoordinatorContext, lease: int, token: FencingToken, log: Logger
+    ) -> None:
+        self._context, self._lease, self._log = context, lease, log
+        self._state = LeaderState(context, token)
         self._group: asyncio.TaskGroup | None = None
         self._now: _UnderWay | None = None
 
@@ -96,6 +104,27 @@ class AskedChecks:
         return result_of(check.kind, kind, *ended)
 
     async def _run(self, check: AskedCheck) -> _Ended:
+        """It is shown while it runs."""
+        context = self._context
+        shown = CheckUnderWay(
+            kind=check.kind,
+            backup=check.backup,
+            began_at=format_now(context.clock),
+            asked_by=caller_name(),
+            nonce=context.token_hex(8),
+        )
+        await self._write(Put(context.keys.check, encode(shown), lease=self._lease))
+        ended = await self._prove(check)
+        await self._write(Delete(context.keys.check))
+        return ended
+
+    async def _write(self, op: Op) -> None:
+        try:
+            await self._state.txn([op])
+        except CleancutError as error:
+            self._log.debug("check under way not shown", cause=error.message)
+
+    async def _prove(self, check: AskedCheck) -> _Ended:
         began_s, asked_by = self._context.clock.wall_s(), caller_name()
         words, variables = (*check.flags, "--", check.backup), {ASKED_BY_VARIABLE: asked_by}
         try:

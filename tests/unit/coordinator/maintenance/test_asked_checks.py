@@ -14,6 +14,7 @@ from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import NotFound, Refused, Unavailable
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_keys import Keys
+from cleancut.core.protocol.etcd_records import CheckUnderWay
 from cleancut.repository.history import list_stories
 from cleancut.repository.verification_log import list_checks
 from cleancut.runtime.clock import SystemClock
@@ -21,11 +22,13 @@ from cleancut.runtime.log import configure_logging
 from cleancut.store.open import open_store
 from cleancut.testing.memory_etcd import MemoryEtcd
 from cleancut_coordinator.context import CoordinatorContext
+from cleancut_coordinator.etcd_state import read_record
 from cleancut_coordinator.maintenance.asked_checks import AskedChecks
 from cleancut_coordinator.maintenance.scheduled_checks import backup_of
 from tests.support.capturing import PATHS
 from tests.support.groups import manifest, shard
 from tests.unit.cli.test_offline import Shelf
+from tests.unit.coordinator.leader.test_state import lead
 
 LOG = configure_logging("critical", "test")
 Body = Callable[[CoordinatorContext, AskedChecks], Awaitable[None]]
@@ -38,7 +41,7 @@ def shelf(tmp_path: Path) -> Shelf:
     return made
 
 
-def checks_of(shelf: Shelf) -> tuple[CoordinatorContext, AskedChecks]:
+async def checks_of(shelf: Shelf) -> tuple[CoordinatorContext, AskedChecks]:
     clock = SystemClock()
     context = CoordinatorContext(
         name="c0",
@@ -50,12 +53,12 @@ def checks_of(shelf: Shelf) -> tuple[CoordinatorContext, AskedChecks]:
         peers=(),
         clock=clock,
     )
-    return context, AskedChecks(context, LOG)
+    return context, AskedChecks(context, 0, await lead(context), LOG)
 
 
 def in_a_term(shelf: Shelf, body: Body) -> None:
     async def run() -> None:
-        context, checks = checks_of(shelf)
+        context, checks = await checks_of(shelf)
         async with asyncio.TaskGroup() as group:
             term = group.create_task(checks.run())
             await asyncio.sleep(0)  # it has its turn first
@@ -117,7 +120,7 @@ def test_what_is_no_backup_is_an_error_and_never_a_flag(name: str, shelf: Shelf)
 
 def test_a_caller_is_answered_when_the_term_ends(shelf: Shelf) -> None:
     async def run() -> None:
-        _, checks = checks_of(shelf)
+        _, checks = await checks_of(shelf)
         async with asyncio.TaskGroup() as group:
             term = group.create_task(checks.run())
             await asyncio.sleep(0)
@@ -146,6 +149,28 @@ def test_a_schedule_checks_the_newest_backup_that_holds_its_collections(
         assert await checked("books") == "3"
         assert await checked("others") == "4"
         assert await checked() == await checked("books", "others") == "latest"
+
+    in_a_term(shelf, body)
+
+
+def test_what_is_under_way_is_shown_until_it_has_ended(shelf: Shelf) -> None:
+    """Any coordinator reads it in etcd; the leader alone runs it."""
+
+    async def body(context: CoordinatorContext, checks: AskedChecks) -> None:
+        async def shown() -> CheckUnderWay | None:
+            return await read_record(context, context.keys.check, CheckUnderWay)
+
+        assert await shown() is None
+        async with asyncio.TaskGroup() as group:
+            caller = group.create_task(verify(checks))  # type: ignore[arg-type]
+            await asyncio.sleep(0)
+            now = None
+            for _ in range(20):
+                now = now or await shown()
+                await asyncio.sleep(0)
+            assert now is not None
+            assert (now.kind, now.backup, caller.done()) == ("verify", "3", False)
+        assert await shown() is None
 
     in_a_term(shelf, body)
 
