@@ -2,7 +2,7 @@
 Qdrant's own snapshots with s5cmd and restic, and its stream piped to rclone.
 
 Usage: python -m bench.live [--rounds N] [--points N --dims N --shards N] [--check] [--clients]
-    [--sweep] [--json FILE]
+    [--sweep] [--plain-store] [--json FILE]
 Each state is a change, after which optimizers rest and files settle; then each way runs once, in
 turning order. Ratios are taken within a round, medians are printed.
 Exit code: 0; 1: a way failed, or a checked capture is not what Qdrant streams; 2: there is nothing
@@ -37,7 +37,6 @@ from bench.live_ways import (
     Outcome,
     Rig,
     Way,
-    drop_bucket,
     measured,
     open_way,
     our_way,
@@ -108,7 +107,7 @@ class Bench:
         """One stream, uncounted: connections are up, code is loaded."""
         way = our_way(STREAM, live, self.rig)
         await way.run()
-        drop_bucket(self.rig.server, way.bucket)
+        way.place.drop()
 
     async def states(self, live: LiveCollection) -> None:
         for number in range(self.options.rounds):
@@ -118,7 +117,7 @@ class Bench:
                 await self._round(live, ways, number)
             finally:
                 for way in ways:
-                    drop_bucket(self.rig.server, way.bucket)
+                    way.place.drop()
 
     async def _round(self, live: LiveCollection, ways: list[Way], number: int) -> None:
         chosen = self.options.states or list(STATES)
@@ -151,7 +150,7 @@ async def measure_all(options: argparse.Namespace, figures: Figures) -> None:
         server = S3Server(directory=work / "s3", volume_mb=VOLUME_MB)
         with ThreadPoolExecutor(HASHERS, thread_name_prefix="hash") as pool, server:
             os.environ.update(server.environment())
-            rig = Rig(server, work, pool)
+            rig = Rig(server, work, pool, options.plain_store)
             bench = Bench(options, rig, figures)
             async with _peer(work) as peer:
                 figures.version = await _check_gate(peer, work)
@@ -238,6 +237,7 @@ def report(figures: Figures, options: argparse.Namespace) -> dict[str, Any]:
     print(
         f"Qdrant {figures.version}, {size.points:,} points of {size.dims} dimensions in"
         f" {size.shards} shards, {figures.shard_bytes / 1e6:,.0f} MB, {options.rounds} rounds,"
+        f" {'to a directory' if options.plain_store else 'to an S3 server here'},"
         f" load {os.getloadavg()[1]:.1f}"
     )
     rows = table(figures.runs)
@@ -282,6 +282,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--shards", type=int, default=1)
     parser.add_argument("--states", type=_names, help="only these, with ; in between")
     parser.add_argument("--check", action="store_true", help="compare each direct capture")
+    parser.add_argument(
+        "--plain-store", action="store_true", help="our ways alone, to a directory: no server"
+    )
     parser.add_argument("--clients", action="store_true", help="measure what clients feel")
     parser.add_argument("--sweep", action="store_true", help="other sizes too, at a fixed change")
     parser.add_argument("--only-sweep", action="store_true")

@@ -23,7 +23,7 @@ import aiohttp
 import numpy as np
 
 from bench.live_peer import LiveCollection
-from bench.live_ways import DIRECT, STREAM, Rig, drop_bucket, our_way
+from bench.live_ways import DIRECT, STREAM, Rig, our_way
 from cleancut.runtime.concurrency import run_in_thread
 
 SEARCHES_S, UPSERTS_S = 50, 20
@@ -77,7 +77,7 @@ async def feel(live: LiveCollection, rig: Rig, rounds: int) -> Felt:
             felt.rounds.append(windows)
             print(f"  clients: round {number + 1} of {rounds}", file=sys.stderr)
     for way in ways.values():
-        drop_bucket(rig.server, way.bucket)
+        way.place.drop()
     found = json.loads(result.read_text())
     felt.operations, felt.failed = found["operations"], found["failed"]
     return felt

@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from bench.live_peer import Size, live_collection, points_of
-from bench.live_ways import DIRECT, STREAM, Outcome, Rig, drop_bucket, measured, our_way
+from bench.live_ways import DIRECT, STREAM, Outcome, Rig, measured, our_way
 from cleancut_devcluster.launch.qdrant import PeerProcess
 
 SWEEP_GB = [0.1, 0.5, 1.0, 4.0]
@@ -46,7 +46,7 @@ async def sweep_sizes(
                         print(f"  {way.name}: {outcome.took_s:.2f} s", file=sys.stderr)
             finally:
                 for way in ways:
-                    drop_bucket(rig.server, way.bucket)
+                    way.place.drop()
 
 
 def sweep_rows(sweep: Sweep) -> list[dict[str, Any]]:
@@ -62,5 +62,6 @@ def sweep_rows(sweep: Sweep) -> list[dict[str, Any]]:
             "stored_mb": round(median(one.stored_bytes for one in its) / 1e6, 1),
             "qdrant_cpu_s": round(median(one.qdrant_cpu_s for one in its), 2),
             "own_cpu_s": round(median(one.own_cpu_s for one in its), 2),
+            "store_cpu_s": round(median(one.store_cpu_s for one in its), 2),
         })  # fmt: skip
     return rows

@@ -11,7 +11,8 @@ from bench.measuring import show
 Runs = dict[str, dict[str, list[Outcome]]]
 """By state and way."""
 HEAD = ["state", "way", "took_s", "times_stream", "times_stream_range", "from_qdrant_mb",
-        "disk_mb", "kept_mb", "stored_mb", "qdrant_cpu_s", "own_cpu_s", "again"]  # fmt: skip
+        "disk_mb", "kept_mb", "stored_mb", "qdrant_cpu_s", "own_cpu_s", "store_cpu_s",
+        "again"]  # fmt: skip
 FULL, UPDATES = "full", "1 % updates"
 
 
@@ -35,6 +36,7 @@ def table(runs: Runs) -> list[dict[str, Any]]:
                 "stored_mb": _mb([one.stored_bytes for one in its]),
                 "qdrant_cpu_s": round(median(one.qdrant_cpu_s for one in its), 2),
                 "own_cpu_s": round(median(one.own_cpu_s for one in its), 2),
+                "store_cpu_s": round(median(one.store_cpu_s for one in its), 2),
                 "again": sum(one.again for one in its),
             })  # fmt: skip
     return rows

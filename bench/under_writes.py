@@ -1,13 +1,15 @@
 """Backups without a fence while clients write: how many are of one instant, and what that costs.
 
 Usage: python -m bench.under_writes [--backups N] [--only MODE] [--replicas 1|2] [--minutes M]
-           [--qdrant real|standin|auto] --out FILE
+           [--base N] [--qdrant real|standin|auto] --out FILE
 Each backup is a line of FILE; a run goes on where an earlier one ended, and prints a table of all.
 Modes: `100`, `500` and `full` are four writers that upsert as many points a second in sum, or all
 they can; `churn` is two such writers that delete their oldest points, and one that writes and
 deletes thousands, so that Qdrant optimizes all the while. Every shard of every backup is read from
 the store, its log replayed, and the state compared with the writers' histories (`bench.histories`);
-one backup in `--restore-every` is restored as well, and compared again.
+one backup in `--restore-every` is restored as well, and compared again. `--base`: points
+that lie there before, in segments that stay, and whose files are old enough to be captured from the
+disk.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ import qdrant_edge as edge
 
 from bench.histories import REVISION, History, Pace, acknowledged, histories, judge
 from bench.measuring import run_bench
+from cleancut.core.capture.proof import SETTLED_NS
+from cleancut.core.format.manifest import CaptureSources
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.ids import ClusterName
 from cleancut.repository.catalog import find_group
@@ -43,6 +47,8 @@ from cleancut_devcluster.launch.setup import Setup, launch_setup
 
 WRITERS, DIMS, CREATE_S, PAGE = 4, 32, 300.0, 5000
 BEFORE_S, AFTER_S = 1.0, 0.2
+FLUSH_S = 6.0
+"""By then Qdrant has written its files back."""
 CHURN = Pace(every_s=0.1, batch=100, keep=4000, dims=128)
 MODES: dict[str, tuple[Pace, ...]] = {
     "100": (Pace(every_s=WRITERS / 100),) * WRITERS,
@@ -56,7 +62,8 @@ RESTORED = "restored"
 @dataclass(slots=True)
 class Line:
     """One backup. `wrong`: points that are not those of any instant of their writer; `lost`:
-    operations missing that were acknowledged before."""
+    operations missing that were acknowledged before. `disk_kb`: of the tars, what was read from the
+    disk or kept of the parent, and `streamed_kb` what Qdrant sent."""
 
     mode: str
     replicas: int
@@ -70,6 +77,8 @@ class Line:
     waited_ms: int
     window_ms: int
     optimizing: float
+    disk_kb: int = 0
+    streamed_kb: int = 0
     restored: str = ""
     before_ms: list[float] = field(default_factory=list)
     during_ms: list[float] = field(default_factory=list)
@@ -99,7 +108,7 @@ class Site:
             ended_s, written = time.time(), acknowledged(made) - sum(known)
             await asyncio.sleep(AFTER_S)
         backup = answer.value("backup")
-        found = await self.read(backup["id"])
+        found, sources = await self.read(backup["id"])
         wrong, lost = verdicts(made, found, known)
         logs = [one.child.log for one in self.setup.coordinators]
         search = read_search(logs, backup["epoch"])
@@ -116,6 +125,8 @@ class Site:
             search.get("waited_ms", -1),
             search.get("window_ms", 0),
             round(sum(seen) / max(1, len(seen)), 2),
+            (sources.direct_bytes + sources.kept_bytes) // 1000,
+            sources.streamed_bytes // 1000,
             before_ms=latencies(made, before_s, asked_s),
             during_ms=latencies(made, asked_s, ended_s),
         )
@@ -155,14 +166,17 @@ class Site:
             yield seen
             task.cancel()
 
-    async def read(self, backup: str) -> dict[int, int]:
-        """The revision of each point in the tars of a backup, opened as a restore opens them."""
+    async def read(self, backup: str) -> tuple[dict[int, int], CaptureSources]:
+        """The revision of each point in the tars of a backup, opened as a restore opens them, and
+        where their bytes came from."""
         paths = Paths(ClusterName(self.setup.cluster))
         store = FileStore(Path(self.setup.store_url.removeprefix("file://")))
         manifest = await find_group(store, paths, backup)
         scratch = self.setup.base_dir / "extracted"
         found: dict[int, int] = {}
-        for entry in manifest.shards_of(COLLECTION):
+        entries = list(manifest.shards_of(COLLECTION))
+        came = [one.sources or CaptureSources(one.size_bytes) for one in entries]
+        for entry in entries:
             scratch.mkdir(exist_ok=True)
             tar = scratch / "shard.tar"
             with tar.open("wb") as file:
@@ -171,7 +185,11 @@ class Site:
                         file.write(chunk)
             found |= await asyncio.to_thread(revisions, tar, scratch / "shard")
             shutil.rmtree(scratch)
-        return found
+        return found, CaptureSources(
+            sum(one.streamed_bytes for one in came),
+            sum(one.direct_bytes for one in came),
+            sum(one.kept_bytes for one in came),
+        )
 
     async def restore(
         self, backup: str, made: Sequence[History], known: Sequence[int], read: dict[int, int]
@@ -247,7 +265,7 @@ async def run(options: argparse.Namespace) -> None:
 async def run_row(options: argparse.Namespace, mode: str, replicas: int, until_s: float) -> None:
     wanted = options.churn_backups if mode == "churn" else options.backups
     dims = MODES[mode][0].dims
-    shape = Shape(points=0, dims=dims, replicas=replicas, segments=2)
+    shape = Shape(points=options.base, dims=dims, replicas=replicas, segments=2)
     async with (
         launch_setup(peers=3, coordinators=1, qdrant=options.qdrant) as setup,
         Data(setup.peers[0].url, shape) as data,
@@ -262,6 +280,8 @@ async def run_row(options: argparse.Namespace, mode: str, replicas: int, until_s
         if len(done) >= wanted:
             return
         await data.create()
+        if options.base:
+            await lay_base(setup, data)
         site = Site(setup, shape, version, first=1)
         for number in range(len(done), wanted):
             if time.monotonic() > until_s:
@@ -271,6 +291,18 @@ async def run_row(options: argparse.Namespace, mode: str, replicas: int, until_s
                 file.write(json.dumps(fields_of(line)) + "\n")
             told = {k: v for k, v in fields_of(line).items() if not isinstance(v, list)}
             print(json.dumps(told), file=sys.stderr)
+
+
+async def lay_base(setup: Setup, data: Data) -> None:
+    """All points of the shape, in segments that no optimizer merges, whose files have settled."""
+    await data.load()
+    await data.wait_optimized()
+    shape = data.shape
+    segment_kb = shape.points * shape.dims * 4 // 1024 // shape.shards // shape.segments
+    limit = {"optimizers_config": {"max_segment_size": max(1, segment_kb // 2)}}
+    async with setup.peers[0].client() as qdrant:
+        await qdrant.patch_collection(data.collection, limit)
+    await asyncio.sleep(FLUSH_S + SETTLED_NS / 1e9)
 
 
 def fields_of(line: Line) -> dict[str, Any]:
@@ -305,6 +337,7 @@ def rows_of(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                 "lost": sum(one["lost"] for one in mine),
                 "restored equal": f"{restored.count('equal')} of {len(restored)}",
                 "writes/s": round(median(one["rate"] for one in mine)),
+                "disk share": round(disk_share(mine), 2),
                 "optimizing": round(median(one["optimizing"] for one in mine), 2),
                 "wait p50/p99/max": triple(waits),
                 "rounds p50/max": triple([one["rounds"] for one in mine]),
@@ -313,6 +346,12 @@ def rows_of(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def disk_share(lines: Sequence[dict[str, Any]]) -> float:
+    """How much of the tars Qdrant did not send."""
+    disk = sum(int(one.get("disk_kb", 0)) for one in lines)
+    return disk / max(1, disk + sum(int(one.get("streamed_kb", 0)) for one in lines))
 
 
 def triple(values: Sequence[float]) -> str:
@@ -331,6 +370,7 @@ def main() -> int:
     parser.add_argument("--backups", type=int, default=50)
     parser.add_argument("--churn-backups", type=int, default=30)
     parser.add_argument("--restore-every", type=int, default=10)
+    parser.add_argument("--base", type=int, default=0, help="points that lie there before")
     parser.add_argument("--only", choices=tuple(MODES))
     parser.add_argument("--replicas", type=int, action="append", choices=(1, 2))
     parser.add_argument("--minutes", type=float, default=9.0, help="begin no backup after these")
