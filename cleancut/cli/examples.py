@@ -101,7 +101,7 @@ _EXPLAINED = {
         "how-to/retention", ("cleancut backup hold 17 --reason TICKET-42 --for 90d",)
     ),
     "backup import": Explained(
-        "how-to/import", (f"{_STORE} backup import -c products --like 17 products.snapshot",)
+        "how-to/import", (f"{_STORE} backup import -c products node-1.snapshot node-2.snapshot",)
     ),
     "backup list": Explained(
         "how-to/backup",

@@ -13,6 +13,9 @@ from cleancut.core.points.selection import PointId, order_of
 from cleancut.core.primitives.errors import Invalid
 
 _RISING = {"euclid", "manhattan"}
+_LARGEST = 3.4028234663852886e38
+"""The largest number of 32 bits."""
+_TOO_LARGE = f"its numbers have 32 bits, up to {_LARGEST:.8g}"
 
 
 class FoundPoint(NamedTuple):
@@ -63,6 +66,8 @@ def _wrong(column: VectorColumn, target: Any) -> str:
             return "it is not a list of numbers"
         if len(row) != column.size:
             return f"it has {len(row)} numbers, {column.size} are needed"
+        if not _is_finite(row):
+            return _TOO_LARGE
     return ""
 
 
@@ -74,6 +79,8 @@ def _wrong_sparse(target: Any) -> str:
         return "indices and values are lists of the same length"
     if any(not isinstance(one, int) or not 0 <= one < 1 << 32 for one in indices):
         return "an index is a number from 0 to 4294967295"
+    if not _is_finite(values):
+        return _TOO_LARGE
     return "an index occurs twice" if len(set(indices)) != len(indices) else ""
 
 
@@ -85,6 +92,11 @@ def _is_numbers(row: Any) -> bool:
     return isinstance(row, list) and all(
         isinstance(one, (int, float)) and not isinstance(one, bool) for one in row
     )
+
+
+def _is_finite(row: Sequence[float]) -> bool:
+    """False if Qdrant would take one of these numbers for an infinite one, which finds nothing."""
+    return all(-_LARGEST <= one <= _LARGEST for one in row)
 
 
 def is_rising(info: Mapping[str, Any], column: VectorColumn) -> bool:
