@@ -17,7 +17,7 @@ install = $(PIP) uv && $(BIN)/uv pip install --quiet --python $(BIN)/python --co
 # Modules are compiled once: a thousand processes of the tests would each do it again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: check format lint types imports unit test deps demo bench bench-growth bench-barrier bench-causal bench-live bench-under-writes bench-losses bench-replay bench-restore bench-copies bench-pages bench-startup proto docs sim \
+.PHONY: check format lint types imports unit test deps demo bench bench-growth bench-barrier bench-causal bench-live bench-under-writes bench-losses bench-replay bench-restore bench-copies bench-data bench-undelete bench-pages bench-startup proto docs sim \
 	test-real adversity silence chaos e2e-restore chart images k8s k8s-down release-check pins publish-packages publish-images publish-chart site clean
 
 check: lint types imports unit
@@ -86,6 +86,12 @@ bench-losses: $(STAMP)
 
 bench-replay: $(STAMP)
 	$(BIN)/python -m bench.replay $(ARGS)
+
+bench-data: $(STAMP)
+	$(BIN)/python -m bench.data $(ARGS)
+
+bench-undelete: $(STAMP)
+	$(BIN)/python -m bench.undelete $(ARGS)
 
 bench-copies: $(STAMP)
 	$(BIN)/python -m bench.copies $(ARGS)

@@ -29,7 +29,7 @@ from cleancut_devcluster.launch.setup import Setup, launch_setup
 
 BATCH, PAGE, SEEN_S, LONG_S = 20, 2000, 2.0, 1200.0
 VECTOR_EVERY = 50
-"""Of so many untouched points, one is read with its vector."""
+"""One untouched point in this number is read with its vector."""
 
 
 @dataclass(slots=True)

@@ -71,7 +71,7 @@ def texts_of(column: VectorColumn, found: Any) -> list[str | None]:
 def _flat(rows: Sequence[Sequence[float]], code: str, kind: Any) -> Any:
     flat: array[Any] = array(code)
     for row in rows:
-        flat.extend(row)
+        flat.fromlist(row if isinstance(row, list) else list(row))  # twice as fast as `extend`
     return pa.Array.from_buffers(kind, len(flat), [None, pa.py_buffer(flat)])
 
 

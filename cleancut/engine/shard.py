@@ -7,7 +7,7 @@ Source: qdrant-edge-py 0.9.0, qdrant_edge/__init__.pyi
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -132,7 +132,8 @@ def engine_errors(what: str) -> Iterator[None]:
 
 def id_of(record: Any) -> str | int:
     """The id of a record, as Qdrant's API has it."""
-    return str(record.id) if isinstance(record.id, uuid.UUID) else record.id
+    found: str | int | uuid.UUID = record.id
+    return str(found) if isinstance(found, uuid.UUID) else found
 
 
 def vector_of(record: Any, name: str) -> Any:
@@ -140,7 +141,7 @@ def vector_of(record: Any, name: str) -> Any:
     found = record.vector
     if isinstance(found, dict):
         return found.get(name)
-    return found if not name and isinstance(found, Sequence) else None
+    return found if not name and isinstance(found, list) else None
 
 
 def plain_vector(vector: Any) -> Any:

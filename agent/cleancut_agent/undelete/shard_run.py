@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from cleancut.core.points.selection import PointId
 from cleancut.core.points.undeletion import differs
 from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import LeaseLost
@@ -20,6 +21,15 @@ from cleancut_agent.session import OpenSession
 
 _KEEP_S = 2.0
 """At least so often is kept where it is while nothing is sent."""
+
+
+class _Identity(msgspec.Struct):
+    """What is read of a point that is there already: most of them are."""
+
+    id: PointId
+
+
+_decode_identity = msgspec.json.Decoder(_Identity).decode
 
 
 class ShardRun:
@@ -58,13 +68,16 @@ class ShardRun:
     async def put_back(self, batch: Sequence[bytes]) -> None:
         """The points of `batch`, a line each, are where they are to be. Order: repeatable."""
         request, qdrant = self._draft.request, self._context.qdrant
-        points: list[dict[str, Any]] = [msgspec.json.decode(line) for line in batch]
-        there = await self._there(points, whole=request.overwrite)
+        ids = [_decode_identity(line).id for line in batch]
+        there = await self._there(ids, whole=request.overwrite)
+        points: list[dict[str, Any]] = [
+            msgspec.json.decode(line)
+            for line, point_id in zip(batch, ids, strict=True)
+            if request.overwrite or point_id not in there
+        ]
         missing = [point for point in points if point["id"] not in there]
         differing = [
-            point
-            for point in points
-            if request.overwrite and point["id"] in there and differs(point, there[point["id"]])
+            point for point in points if point["id"] in there and differs(point, there[point["id"]])
         ]
         lost = max(len(missing), self.at.sending)
         changed = max(len(differing), self.at.replacing)
@@ -78,7 +91,8 @@ class ShardRun:
                 shard_key=self._shard_key,
                 insert_only=not request.overwrite,
             )
-            absent = len(todo) - len(await self._there(todo, whole=False))
+            sent = [point["id"] for point in todo]
+            absent = len(todo) - len(await self._there(sent, whole=False))
             self._sent += len(todo)
         after = replace(
             self.at,
@@ -106,11 +120,11 @@ class ShardRun:
             await clock.sleep(max(0.0, due_s - clock.monotonic_s()))
 
     async def _there(
-        self, points: Sequence[dict[str, Any]], *, whole: bool
+        self, ids: Sequence[PointId], *, whole: bool
     ) -> dict[int | str, dict[str, Any]]:
         found = await self._context.qdrant.points.retrieve(
             self._draft.request.into,
-            [point["id"] for point in points],
+            ids,
             shard_key=self._shard_key,
             whole=whole,
         )

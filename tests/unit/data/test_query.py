@@ -48,6 +48,21 @@ def test_it_answers_as_the_real_server_did(
         assert ids(answer(store, capsys, "--vector", f"@{vector}")) == recorded["top10"]
 
 
+@pytest.mark.parametrize("number", ["1e39", "-1e39", "1" + "0" * 400])
+def test_a_number_beyond_32_bits_is_invalid(
+    store: RecordedStore, capsys: pytest.CaptureFixture[str], number: str
+) -> None:
+    """Qdrant would take it for an infinite one: nothing is near, and nothing would be said."""
+    store.publish(1, {0: made_tar(store.root.parent / "a", NAMED)}, made_info(NAMED))
+    for using, vector in (
+        ("near", f"[{number}, 1]"),
+        ("words", f'{{"indices": [3], "values": [{number}]}}'),
+    ):
+        verb = ["backup", "query", "1", "-c", DOCS, "--using", using, "--vector", vector]
+        assert run([*store.flags, *verb]) == Exit.USAGE
+        assert "its numbers have 32 bits" in capsys.readouterr().err
+
+
 def test_by_a_point_and_a_filter(store: RecordedStore, capsys: pytest.CaptureFixture[str]) -> None:
     """The point itself is no answer; the nearest come first also where low scores are near."""
     points = [
