@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from qdrant_client import models
 
+from cleancut.core.format.paths import Paths
+from cleancut.core.primitives.ids import ClusterName, Epoch
 from cleancut_devcluster.demo.data import Data, make_payload, make_vectors
 from cleancut_devcluster.launch.process import wait_for
 from cleancut_devcluster.launch.qdrant import PeerProcess
@@ -54,7 +56,11 @@ def others_are_backed_up(world: World) -> None:
     (blocker,) = json.loads(planned.out)["plan"]["blockers"]
     assert SINGLE in blocker
     assert world.back_up("-c", WHOLE, "--attempts", "5")["collections"] == [WHOLE]
-    assert world.back_up("--exclude", SINGLE, "--attempts", "5")["collections"] == [WHOLE]
+    others = world.back_up("--exclude", SINGLE, "--attempts", "5")
+    assert others["collections"] == [WHOLE]
+    path = Paths(ClusterName(world.setup.cluster)).group(Epoch(others["epoch"]))
+    store = Path(world.setup.store_url.removeprefix("file://"))
+    assert json.loads((store / path).read_bytes())["excluded"] == [SINGLE], "one set for retention"
     partial = world.back_up("--allow-missing", "--attempts", "5")
     assert partial["collections"] == [WHOLE]
     assert [one["name"] for one in partial["missing"]] == [SINGLE]
