@@ -152,6 +152,7 @@ async def run(options: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
             ended = await setup.cleancut(*words, timeout_s=LONG_S)
             took_s = time.monotonic() - began_s
             done, wrote = ended.value("undelete"), written(writers) - before
+        url = f"{setup.peers[0].url}/collections/{COLLECTION}"
         rows.append(
             {
                 "points": shape.points,
@@ -162,9 +163,7 @@ async def run(options: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
                 "s": round(took_s, 1),
                 "points/s": round(shape.points / took_s),
                 "agents MiB": round(max(peak_of(one.pid) for one in setup.agents) / MIB),
-                **await judged(
-                    http, f"{setup.peers[0].url}/collections/{COLLECTION}", writers, gone, shape
-                ),
+                **await judged(http, url, writers, gone=gone, shape=shape),
             }
         )
 
@@ -177,6 +176,7 @@ async def judged(
     http: aiohttp.ClientSession,
     url: str,
     writers: Sequence[Writer],
+    *,
     gone: Sequence[int],
     shape: Shape,
 ) -> dict[str, int]:

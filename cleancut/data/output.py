@@ -16,12 +16,17 @@ STDOUT = Path("-")
 
 
 def check_target(target: Path) -> None:
-    """Raises: Refused, if `target` exists, or its folder does not."""
+    """Raises: Refused, if `target` exists, its folder does not, or no file can have that name."""
     if target == STDOUT:
         return
-    if target.exists() or target.is_symlink():
+    try:
+        exists = target.exists() or target.is_symlink()
+        in_folder = target.parent.is_dir()
+    except OSError as error:
+        raise unwritable(target, error) from error
+    if exists:
         raise Refused(f"{target} exists", "choose a new file; files are never overwritten")
-    if not target.parent.is_dir():
+    if not in_folder:
         raise Refused(f"the folder {target.parent} does not exist", "make it, or choose another")
 
 

@@ -202,6 +202,17 @@ def test_a_damaged_backup_leaves_no_file(recorded_store: RecordedStore, tmp_path
     assert not [one for one in tmp_path.iterdir() if "out" in one.name]
 
 
+def test_a_file_of_ids_may_begin_with_the_mark_of_its_encoding(
+    recorded_store: RecordedStore, tmp_path: Path
+) -> None:
+    """Some editors and shells write it."""
+    ids, out = tmp_path / "ids", tmp_path / "out"
+    ids.write_bytes(b"\xef\xbb\xbf1\r\n3\r\n")
+    verb = ["backup", "export", "1", "-c", DOCS, "--format", "jsonl", "--out", str(out)]
+    assert run([*recorded_store.flags, *verb, "--ids", f"@{ids}"]) == Exit.OK
+    assert [json.loads(line)["id"] for line in out.read_text().splitlines()] == [1, 3]
+
+
 @pytest.mark.parametrize(
     ("more", "code", "said"),
     [
@@ -224,6 +235,7 @@ def test_a_damaged_backup_leaves_no_file(recorded_store: RecordedStore, tmp_path
         (["--shard-key", "eu"], Exit.USAGE, "has no shard keys"),
         (["--out", "/"], Exit.REFUSED, "exists"),
         (["--out", "/nowhere/x"], Exit.REFUSED, "does not exist"),
+        (["--out", "/tmp/" + "x" * 300], Exit.REFUSED, "cannot write /tmp/xxx"),
         (["-c", "dosc"], Exit.NOT_FOUND, "no collection 'dosc'"),
     ],
 )

@@ -135,12 +135,13 @@ def selection_of(
 
 
 def text_of(given: str, option: str) -> str:
-    """What is given, or in the file that it names."""
+    """What is given, or in the file that it names, without the mark that editors may begin with."""
     if not given.startswith("@"):
         return given
     name = given[1:]
     try:
-        return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+        return text.removeprefix("\ufeff")
     except OSError as error:
         raise Invalid(
             f"{option}: cannot read {name!r}: {error.strerror}", "@FILE names a readable file"
