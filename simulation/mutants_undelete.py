@@ -24,6 +24,7 @@ async def upsert_all(
     *,
     shard_key: object = None,
     insert_only: bool = False,
+    bound_s: int = 0,
 ) -> None:
     """As a server that does not know `insert_only`."""
     await _real_upsert(self, name, points, shard_key=shard_key)

@@ -97,7 +97,13 @@ class SimPoints:
         self._peer, self._all = peer, undeletes
 
     async def retrieve(
-        self, name: str, ids: Sequence[int], *, shard_key: object = None, whole: bool = False
+        self,
+        name: str,
+        ids: Sequence[int],
+        *,
+        shard_key: object = None,
+        whole: bool = False,
+        bound_s: int = 0,
     ) -> list[dict[str, Any]]:
         def look() -> list[dict[str, Any]]:
             there = self._all.live.get(name, {})
@@ -113,5 +119,6 @@ class SimPoints:
         *,
         shard_key: object = None,
         insert_only: bool = False,
+        bound_s: int = 0,
     ) -> None:
         await self._peer.read(partial(self._all.insert, name, points, only_new=insert_only))

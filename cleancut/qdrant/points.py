@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from cleancut.qdrant.http import QdrantHttp
+from cleancut.core.primitives.errors import TimedOut
+from cleancut.qdrant.http import QdrantHttp, server_bound
 from cleancut.qdrant.recovery import collection_path
 from cleancut.qdrant.responses import ShardKey
 
@@ -25,14 +26,19 @@ class PointCalls:
         *,
         shard_key: ShardKey = None,
         whole: bool = False,
+        bound_s: int = 0,
         timeout_s: float = POINTS_S,
     ) -> list[dict[str, Any]]:
-        """Those of `ids` that are there; `whole`: with payload and vectors."""
+        """Those of `ids` that are there; `whole`: with payload and vectors. `bound_s`: for Qdrant;
+        0: its own."""
         body: dict[str, Any] = {"ids": list(ids), "with_payload": whole, "with_vector": whole}
         if shard_key is not None:
             body["shard_key"] = shard_key
         path = f"{collection_path(name)}/points"
-        found = await self._http.call("POST", path, body, timeout_s=timeout_s, reads=True)
+        query = server_bound(bound_s) if bound_s else None
+        found = await self._http.call(
+            "POST", path, body, timeout_s=timeout_s, query=query, reads=True
+        )
         return list(found)
 
     async def scroll(
@@ -62,10 +68,11 @@ class PointCalls:
         *,
         shard_key: ShardKey = None,
         insert_only: bool = False,
+        bound_s: int = 0,
         timeout_s: float = POINTS_S,
     ) -> None:
         """Applied when it returns. `insert_only`: a point that is there stays as it is; servers
-        before 1.17 do not know that, and would replace it.
+        before 1.17 do not know that, and would replace it. `bound_s`: as for `retrieve`.
 
         Order: repeatable.
         Source: lib/segment/src/types.rs (UpdateMode), Qdrant 1.18.3
@@ -76,4 +83,8 @@ class PointCalls:
         if insert_only:
             body["update_mode"] = "insert_only"
         path, query = f"{collection_path(name)}/points", {"wait": "true"}
-        await self._http.call("PUT", path, body, timeout_s=timeout_s, query=query)
+        if bound_s:
+            query |= server_bound(bound_s)
+        result = await self._http.call("PUT", path, body, timeout_s=timeout_s, query=query)
+        if result.get("status") != "completed":
+            raise TimedOut(f"points of {name!r} were not applied: {result.get('status')}")

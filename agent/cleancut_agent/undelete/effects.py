@@ -17,6 +17,7 @@ from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Observe
+from cleancut.core.undelete.pace import LIMITED
 from cleancut.core.undelete.phases import PutBack, Settle, UndeleteDraft
 from cleancut.core.undelete.plan import SCRATCH
 from cleancut.data.filters import check_filter
@@ -30,6 +31,7 @@ from cleancut_agent.undelete.shard_run import ShardRun
 from cleancut_agent.wait_for_peer import retry_until_reachable
 
 _SCRATCH = "undelete"
+_LIMITED_S = 2.0
 
 
 class AgentUndeleteEffects:
@@ -88,7 +90,8 @@ class AgentUndeleteEffects:
         for task in effect.tasks:
             shard, part = parts[task.shard_id]
             run = ShardRun(context, self._session, draft, task)
-            if not (await run.load()).done:
+            clock = context.clock
+            if not (await retry_until_reachable(clock, run.load)).done:
                 await self._shard(run, shard, part, columns)
             if self._settled == effect.epoch:
                 return
@@ -124,14 +127,26 @@ class AgentUndeleteEffects:
 
     async def _apply(self, run: ShardRun, path: Path) -> None:
         with path.open("rb") as file:
-            for batch in batches(islice(file, run.at.settled, None)):
-                again = partial(self._batch, run, batch)
-                if not await retry_until_reachable(self._context.clock, again):
+            for batch in batches(islice(file, run.at.settled, None), run.pace.points):
+                if not await self._paced(run, batch):
                     return
-                await run.pace()
+                await run.wait_pace()
+        await retry_until_reachable(self._context.clock, run.check_same)
         async with self._between:
             if self._settled != run.epoch:
                 await run.finish()
+
+    async def _paced(self, run: ShardRun, batch: list[bytes]) -> bool:
+        """As `_batch`; sent again as long as Qdrant says that it comes too soon, for which the
+        attempt has a bound."""
+        again = partial(self._batch, run, batch)
+        while True:
+            try:
+                return await retry_until_reachable(self._context.clock, again)
+            except Refused as refused:
+                if refused.context.get("status") != LIMITED or not run.pace.per_minute:
+                    raise
+            await self._context.clock.sleep(_LIMITED_S)
 
     async def _batch(self, run: ShardRun, batch: list[bytes]) -> bool:
         """False, if no other batch may be sent."""

@@ -14,7 +14,9 @@ from cleancut.core.primitives.codec import encode
 from cleancut.core.primitives.errors import LeaseLost
 from cleancut.core.primitives.ids import Epoch
 from cleancut.core.protocol.etcd_records import ShardTask
+from cleancut.core.undelete.pace import Pace
 from cleancut.core.undelete.phases import ShardProgress, UndeleteDraft
+from cleancut.core.undelete.plan import check_same
 from cleancut.ports.coordination import Created, Modified, Put
 from cleancut_agent.context import AgentContext
 from cleancut_agent.session import OpenSession
@@ -48,21 +50,32 @@ class ShardRun:
         self._context, self._session, self._draft = context, session, draft
         self._shard_key = task.shard_key
         self._key = context.keys.undelete_of(draft.operation, task.shard_id)
-        self.at = ShardProgress(shard_id=task.shard_id)
+        self._plan = draft.plan
+        self._into = draft.plan.target or draft.request.into  # a plan of an older version has none
+        self.at = ShardProgress(shard_id=task.shard_id, uuid=draft.plan.uuid)
         self._revision, self._nonce = 0, ""
         self._kept_s = self._began_s = context.clock.monotonic_s()
         self._sent = 0
+
+    @property
+    def pace(self) -> Pace:
+        """What the live collection takes."""
+        return self._plan.pace
 
     @property
     def epoch(self) -> Epoch:
         return self._draft.epoch
 
     async def load(self) -> ShardProgress:
-        """Where this shard is, also if another agent brought it there."""
+        """Where this shard is, also if another agent brought it there. Raises: Refused, if that
+        was in another collection."""
+        await self.check_same()
         found = await self._context.etcd.get(self._key)
         if found is not None:
             known = self._context.skipped.read(ShardProgress, found.key, found.value)
             self.at, self._revision = known or self.at, found.mod_revision
+        if self.at.uuid:
+            check_same(self._plan, self.at.uuid)
         return self.at
 
     async def put_back(self, batch: Sequence[bytes]) -> None:
@@ -85,11 +98,13 @@ class ShardRun:
         if todo:
             if (lost, changed) != (self.at.sending, self.at.replacing):
                 await self._keep(replace(self.at, sending=lost, replacing=changed))
+            await self.check_same()
             await qdrant.points.upsert(
-                request.into,
+                self._into,
                 todo,
                 shard_key=self._shard_key,
                 insert_only=not request.overwrite,
+                bound_s=self.pace.bound_s,
             )
             sent = [point["id"] for point in todo]
             absent = len(todo) - len(await self._there(sent, whole=False))
@@ -112,7 +127,7 @@ class ShardRun:
     async def finish(self) -> None:
         await self._keep(replace(self.at, done=True))
 
-    async def pace(self) -> None:
+    async def wait_pace(self) -> None:
         """Waits for as long as the rate asks for."""
         if self._draft.points_per_s:
             clock = self._context.clock
@@ -123,12 +138,20 @@ class ShardRun:
         self, ids: Sequence[PointId], *, whole: bool
     ) -> dict[int | str, dict[str, Any]]:
         found = await self._context.qdrant.points.retrieve(
-            self._draft.request.into,
+            self._into,
             ids,
             shard_key=self._shard_key,
             whole=whole,
+            bound_s=self.pace.bound_s,
         )
         return {one["id"]: one for one in found}
+
+    async def check_same(self) -> None:
+        """Raises: Refused, if the collection is another one by now. Limits: one that is replaced
+        just after that gets a batch."""
+        if self._plan.uuid:
+            found = (await self._context.qdrant.telemetry()).collections.get(self._into)
+            check_same(self._plan, found.uuid if found is not None else None)
 
     async def _keep(self, at: ShardProgress) -> None:
         """Raises: LeaseLost, if the session is over, or another agent has this shard now."""

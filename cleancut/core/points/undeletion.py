@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+
+import msgspec
 
 from cleancut.core.points.columns import dense_vectors, vector_columns
 from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import parse_version
 
-BATCH_POINTS = 256
 BATCH_BYTES = 4 << 20
 INSERT_ONLY_SINCE = (1, 17)
 _SAME = 1e-6
@@ -76,12 +77,12 @@ def _words(vector: Mapping[str, Any] | None) -> str:
     return ", ".join(str(value) for key, value in vector.items())
 
 
-def batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """The lines in lists of at most `BATCH_POINTS` and about `BATCH_BYTES`."""
+def batches(lines: Iterable[bytes], points: int) -> Iterator[list[bytes]]:
+    """The lines in lists of at most `points` and about `BATCH_BYTES`."""
     batch: list[bytes] = []
     size = 0
     for line in lines:
-        if batch and (len(batch) == BATCH_POINTS or size + len(line) > BATCH_BYTES):
+        if batch and (len(batch) >= points or size + len(line) > BATCH_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(line)
@@ -91,18 +92,28 @@ def batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 
 def differs(ours: Point, theirs: Point) -> bool:
-    """Whether payload or vectors of two points with one id differ."""
-    if (ours.get("payload") or {}) != (theirs.get("payload") or {}):
+    """Whether payload or vectors of two points with one id differ; true is not 1, nor is 1.0."""
+    if _payload(ours) != _payload(theirs):
         return True
     return not _close(ours.get("vector") or {}, theirs.get("vector") or {})
 
 
+def _payload(point: Point) -> bytes:
+    return msgspec.json.encode(point.get("payload") or {}, order="sorted")
+
+
 def _close(one: Any, other: Any) -> bool:
+    """Equal but for the rounding of a vector, measured by its largest number. Integers, as the
+    indices of sparse vectors are, are not rounded."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return set(one) == set(other) and all(_close(one[key], other[key]) for key in one)
-    if isinstance(one, Sequence) and isinstance(other, Sequence):
-        pairs = zip(one, other, strict=False)
-        return len(one) == len(other) and all(_close(a, b) for a, b in pairs)
-    if isinstance(one, (int, float)) and isinstance(other, (int, float)):
-        return abs(one - other) <= _SAME * max(1.0, abs(one))
-    return bool(one == other)
+    if not (isinstance(one, list) and isinstance(other, list)):
+        return bool(one == other)
+    if len(one) != len(other):
+        return False
+    pairs = list(zip(one, other, strict=True))
+    if any(isinstance(each, list) for each in (*one, *other)):
+        return all(_close(a, b) for a, b in pairs)
+    rounding = _SAME * max(map(abs, one), default=0.0)
+    whole = all(isinstance(number, int) for number in (*one, *other))
+    return all(a == b if whole else abs(a - b) <= rounding for a, b in pairs)

@@ -56,7 +56,7 @@ class ShardProgress(Record, frozen=True):
     `settled`: selected points that are done with, in the order of their ids; of these `missing` and
     `differing` in the live collection, as they were found, `restored` of them sent, and `absent`
     after that. `sending`, `replacing`: points of the next batch that were missing, or differed;
-    perhaps they are sent already.
+    perhaps they are sent already. `uuid`: of the collection that they are in.
     """
 
     shard_id: ShardId
@@ -69,6 +69,7 @@ class ShardProgress(Record, frozen=True):
     replacing: int = 0
     done: bool = False
     nonce: str = ""
+    uuid: str = ""
 
 
 class UndeleteDraft(Record, frozen=True):

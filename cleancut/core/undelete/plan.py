@@ -11,6 +11,7 @@ from cleancut.core.primitives.errors import Refused
 from cleancut.core.primitives.ids import AgentName, Epoch, ShardId
 from cleancut.core.protocol.etcd_records import Session
 from cleancut.core.protocol.requests import UndeleteRequest
+from cleancut.core.undelete.pace import Pace
 
 SCRATCH = 3
 """Scratch that a shard takes, in sizes of its tar: the tar, then unpacked, and its points."""
@@ -28,7 +29,8 @@ class PlannedShard(Record, frozen=True):
 
 class UndeletePlan(Record, frozen=True):
     """What an undelete reads, and where; it can start if there are no `blockers`. `asked`: see
-    `asked_of`."""
+    `asked_of`. `target`: the collection behind `into`, known by its `uuid`; "" without cluster
+    mode."""
 
     backup: Epoch
     collection: str
@@ -37,12 +39,16 @@ class UndeletePlan(Record, frozen=True):
     shards: tuple[PlannedShard, ...] = ()
     notes: tuple[str, ...] = ()
     blockers: tuple[str, ...] = ()
+    target: str = ""
+    uuid: str = ""
+    pace: Pace = Pace()
 
     @property
     def digest(self) -> str:
         """What is agreed to: which agent reads a shard may change."""
         shards = [replace(shard, agent=AgentName("")) for shard in self.shards]
-        return digest_of([self.backup, self.collection, self.into, self.asked, shards])
+        names = [self.backup, self.collection, self.into, self.asked]
+        return digest_of([*names, self.target, self.uuid, shards])
 
 
 def asked_of(request: UndeleteRequest) -> str:
@@ -104,6 +110,17 @@ def check_agreed(plan: UndeletePlan, digest: str) -> None:
     if digest not in {"", plan.digest}:
         raise Refused(
             "the plan has changed since it was agreed to", "read the new one: `undelete plan`"
+        )
+
+
+def check_same(plan: UndeletePlan, uuid: str | None) -> None:
+    """Raises: Refused, unless the collection of that name is the one of the plan: points that were
+    put into another one are not back."""
+    if plan.uuid and uuid != plan.uuid:
+        raise Refused(
+            f"collection {plan.target!r} was {'replaced' if uuid else 'deleted'} while points were"
+            " put back into it",
+            "begin again: `cleancut undelete start`",
         )
 
 

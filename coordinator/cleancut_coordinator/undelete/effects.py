@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec.structs import replace
 
 from cleancut.core.format.manifest import Manifest
@@ -13,8 +15,10 @@ from cleancut.core.primitives.ids import AgentName, Epoch, OperationId, PeerId, 
 from cleancut.core.protocol.commands import Effect
 from cleancut.core.protocol.effect_requests import Probe
 from cleancut.core.protocol.etcd_records import Session, ShardTask
+from cleancut.core.protocol.fence import aliases_in_use
 from cleancut.core.protocol.requests import UndeleteRequest
 from cleancut.core.protocol.states import State
+from cleancut.core.undelete.pace import pace_notes, pace_of
 from cleancut.core.undelete.phases import (
     CountedPoints,
     CountPoints,
@@ -76,6 +80,8 @@ class UndeleteEffects:
             for name, said in sessions.items()
             if said.peer_id is not None and (members is None or name in members)
         }
+        target, uuid, info = await self._live(request.into)
+        pace = pace_of(info)
         plan = UndeletePlan(
             backup=request.backup,
             collection=request.collection,
@@ -90,23 +96,37 @@ class UndeleteEffects:
                 )
                 for shard, part in shards
             ),
-            blockers=await self._blockers(request, manifest, present),
+            notes=pace_notes(request.into, pace),
+            blockers=await self._blockers(request, manifest, present, (target, info)),
+            target=target,
+            uuid=uuid,
+            pace=pace,
         )
         return with_agents(plan, present)
 
-    async def _blockers(
-        self, request: UndeleteRequest, manifest: Manifest, sessions: dict[AgentName, Session]
-    ) -> tuple[str, ...]:
-        """Raises: NotFound, if there is no such live collection."""
-        found = []
-        into = request.into
-        try:
-            target = await ask_any(self._context.peers, lambda peer: peer.collection(into))
-        except NotFound as error:
+    async def _live(self, into: str) -> tuple[str, str, dict[str, Any]]:
+        """The collection of that name, or behind that alias: its own name, its uuid, and how Qdrant
+        describes it. Raises: NotFound, if there is none."""
+        peers = self._context.peers
+        found = (await ask_any(peers, lambda peer: peer.telemetry())).collections
+        aliases = aliases_in_use(await ask_any(peers, lambda peer: peer.aliases()), found)
+        name = aliases.get(into, into)
+        if name not in found:
             raise NotFound(
                 f"there is no live collection {into!r}",
                 "`cleancut restore start` restores a whole collection",
-            ) from error
+            )
+        return name, found[name].uuid or "", {"config": found[name].config}
+
+    async def _blockers(
+        self,
+        request: UndeleteRequest,
+        manifest: Manifest,
+        sessions: dict[AgentName, Session],
+        live: tuple[str, dict[str, Any]],
+    ) -> tuple[str, ...]:
+        found = []
+        into, target = live
         placement = await ask_any(self._context.peers, lambda peer: peer.placement(into))
         there = [key for key, _ in placement.shard_keys()]
         chosen = opened_shards(manifest, request.collection, selection_of(request))

@@ -192,6 +192,22 @@ def test_an_agent_puts_back_what_is_missing_and_replaces_nothing(
     assert not list(tmp_path.glob("undelete/*"))
 
 
+@pytest.mark.parametrize("limit", [{"upsert_max_batchsize": 2}, {"max_timeout": 5}])
+def test_points_come_back_in_requests_that_strict_mode_takes(
+    store: RecordedStore,
+    url: str,
+    runner: asyncio.Runner,
+    tmp_path: Path,
+    limit: dict[str, int],
+) -> None:
+    points = exported(store, tmp_path / "lines")
+    runner.run(lose_some(url, points))
+    strict = {"strict_mode_config": {"enabled": True, **limit}}
+    runner.run(asked(url, "PATCH", "collections/live", json=strict))
+    found = runner.run(undeleting(store, url, runner, tmp_path).run(UNDELETE))
+    assert (found.missing, found.restored, found.absent, found.done) == (4, 4, 0, True)
+
+
 @pytest.mark.parametrize("sent", [False, True])
 def test_a_batch_that_is_repeated_after_a_crash_counts_once(
     store: RecordedStore, url: str, runner: asyncio.Runner, tmp_path: Path, *, sent: bool

@@ -22,6 +22,7 @@ from cleancut.core.primitives.ids import (
 from cleancut.core.protocol.etcd_keys import Keys
 from cleancut.core.protocol.etcd_records import Session, ShardTask
 from cleancut.core.protocol.requests import UndeleteRequest
+from cleancut.core.undelete.pace import pace_of
 from cleancut.core.undelete.phases import PutBack, ShardProgress, UndeleteDraft
 from cleancut.core.undelete.plan import PlannedShard, UndeletePlan
 from cleancut.ports.coordination import Lease, Put
@@ -68,7 +69,10 @@ class Undeleting:
         self.etcd = MemoryEtcd(SystemClock())
 
     async def run(
-        self, request: UndeleteRequest, before: Hook | None = None, after: Hook | None = None
+        self,
+        request: UndeleteRequest,
+        before: Hook | None = None,
+        after: Hook | None = None,
     ) -> ShardProgress:
         """All shards, added up."""
         operation = OperationId(f"u-{request.overwrite}-{request.count_only}-{request.ids}")
@@ -76,12 +80,17 @@ class Undeleting:
             PlannedShard(shard_id=ShardId(one.shard_id), size_bytes=one.size_bytes)
             for one in self._manifest.shards
         )
-        plan = UndeletePlan(
-            backup=request.backup, collection=request.collection, into=request.into, shards=shards
-        )
-        draft = UndeleteDraft(epoch=EPOCH, operation=operation, request=request, plan=plan)
-        staged = await put_staged(self._store, PATHS, EPOCH, draft)
         async with Qdrant(self._url) as qdrant, self.etcd.lease(60.0) as lease:
+            plan = UndeletePlan(
+                backup=request.backup,
+                collection=request.collection,
+                into=request.into,
+                shards=shards,
+                target=request.into,
+                pace=pace_of(await qdrant.collection(request.into)),
+            )
+            draft = UndeleteDraft(epoch=EPOCH, operation=operation, request=request, plan=plan)
+            staged = await put_staged(self._store, PATHS, EPOCH, draft)
             qdrant.points = Hooked(qdrant, before, after)  # type: ignore[assignment]
             effects = AgentUndeleteEffects(self._context(qdrant), await self._session(lease))
             tasks = tuple(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from qdrant_client import AsyncQdrantClient, models
 
+from cleancut.core.cluster.collection_config import creation
 from cleancut_devcluster.launch.qdrant import wait_until
 from tests.e2e.conftest import Launch
 from tests.e2e.reshard.arena import DOCS, Arena, open_arena
@@ -50,6 +51,14 @@ def live(arena: Arena) -> dict[Any, Any]:
     return {one["id"]: one["payload"] for one in arena.world.run(read())}
 
 
+async def make_again(arena: Arena) -> None:
+    """The collection of that name is another one."""
+    async with arena.world.setup.peers[0].client() as peer:
+        info = await peer.collection(DOCS)
+        await peer.delete_collection(DOCS)
+        await peer.create_collection(DOCS, creation(info))
+
+
 def begin(arena: Arena) -> str:
     """An undelete that has put some points back, and takes its time for the others."""
     begun = arena.world.ok("undelete", "undelete", "start", *VERB, *SLOW)
@@ -85,6 +94,18 @@ def test_what_is_missing_is_put_back_and_nothing_is_replaced(launch: Launch) -> 
     assert live(arena) == {one: {"n": one} for one in range(POINTS)}
     listed = world.ok("undeletes", "undelete", "list")
     assert [one["state"] for one in listed] == ["DONE", "DONE", "CANCELED", "DONE"]
+
+
+def test_points_in_a_collection_that_was_replaced_are_not_said_to_be_back(launch: Launch) -> None:
+    """What was put into the one before is gone with it."""
+    arena = damaged(launch)
+    begun = begin(arena)
+    arena.world.run(make_again(arena))
+    watched = arena.world.cleancut("undelete", "watch", begun)
+    assert watched.exit_code != 0
+    ended = arena.world.ok("undelete", "undelete", "show", begun)
+    assert (ended["state"], ended["error"]["reason"]) == ("FAILED", "REFUSED")
+    assert f"'{DOCS}' was replaced while points" in ended["error"]["message"]
 
 
 @pytest.mark.chaos

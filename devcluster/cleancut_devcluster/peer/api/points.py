@@ -89,9 +89,28 @@ def _updating(parse: Callable[[Json], Operation]) -> Any:
 
 
 async def _apply(request: web.Request, operation: Operation, keys: Any) -> int:
+    _check_strict(request, operation)
     for point in operation.get("points") or operation.get("ids") or ():
         parse_id(point["id"] if isinstance(point, dict) else point)
     return await update(node_of(request), name_of(request), operation, keys)
+
+
+def _check_strict(request: web.Request, operation: Operation) -> None:
+    """Refuses what the collection's strict mode does; a peer asks another one with its own bound of
+    60 s, unless the client has given one. Of rate limits nothing is known here."""
+    strict = node_of(request).collection(name_of(request)).config.get("strict_mode_config") or {}
+    if operation["kind"] != "upsert" or not strict.get("enabled"):
+        return
+    asked = (
+        ("upsert limit", len(operation["points"]), strict.get("upsert_max_batchsize")),
+        ("timeout", int(request.query.get("timeout", "60")), strict.get("max_timeout")),
+    )
+    for what, number, most in asked:
+        if most is not None and number > most:
+            raise bad_request(
+                f'Limit exceeded {number} > {most} for "{what}". Help: Reduce the "{what}"'
+                f" parameter to or below {most}."
+            )
 
 
 def _updated(request: web.Request, number: int) -> Json:

@@ -8,7 +8,6 @@ import pytest
 
 from cleancut.core.points.undeletion import (
     BATCH_BYTES,
-    BATCH_POINTS,
     batches,
     check_target,
     check_version,
@@ -70,9 +69,28 @@ def test_points_differ_by_payload_and_vectors_but_not_by_rounding() -> None:
     assert differs(point, {**point, "vector": {"v": [0.1], "w": [[1.0]]}})
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ({"payload": {"a": True}}, {"payload": {"a": 1}}),
+        ({"payload": {"a": 1}}, {"payload": {"a": 1.0}}),
+        ({"vector": {"v": [1e-7, 2e-8]}}, {"vector": {"v": [3e-7, 1e-8]}}),
+        (
+            {"vector": {"w": {"indices": [3_000_000_001], "values": [1.0]}}},
+            {"vector": {"w": {"indices": [3_000_000_002], "values": [1.0]}}},
+        ),
+        ({"vector": {"w": [[1.0], [2.0]]}}, {"vector": {"w": [1.0, 2.0]}}),
+    ],
+)
+def test_points_that_are_nearly_alike_differ(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+    """Else --overwrite leaves them as they are, and says that all is as in the backup."""
+    assert not differs(ours, ours)
+    assert differs(ours, theirs)
+    assert differs(theirs, ours)
+
+
 def test_batches_are_bounded() -> None:
-    small = [b"x"] * (2 * BATCH_POINTS + 1)
-    assert [len(one) for one in batches(small)] == [BATCH_POINTS, BATCH_POINTS, 1]
+    assert [len(one) for one in batches([b"x"] * 513, 256)] == [256, 256, 1]
     large = [bytes(BATCH_BYTES // 2)] * 3 + [bytes(2 * BATCH_BYTES)]
-    assert [len(one) for one in batches(large)] == [2, 1, 1]
-    assert list(batches([])) == []
+    assert [len(one) for one in batches(large, 256)] == [2, 1, 1]
+    assert list(batches([], 256)) == []
