@@ -20,7 +20,7 @@ from cleancut.core.primitives.errors import Invalid
 
 S = TypeVar("S", bound=ApiValue)
 M = TypeVar("M", bound=Message)
-_TIMESTAMP = "google.protobuf.Timestamp"
+TIMESTAMP = "google.protobuf.Timestamp"
 _LOWER_CASE = {"cleancut.v1.Consistency"}
 """Enums whose text in JSON is lower-case, with dashes."""
 
@@ -89,7 +89,7 @@ def _known(enum: EnumDescriptor) -> set[int]:
 
 def _scalar(field: FieldDescriptor, value: Any) -> Any:
     if field.message_type is not None:
-        if field.message_type.full_name == _TIMESTAMP:
+        if field.message_type.full_name == TIMESTAMP:
             return value.ToJsonString()
         return _to_plain(value)
     if field.enum_type is not None:
@@ -112,7 +112,7 @@ def _set(message: Any, field: FieldDescriptor, value: Any) -> None:
             _fill(getattr(message, field.name).add(), item)
     elif field.message_type is None:
         setattr(message, field.name, _number(field, value))
-    elif field.message_type.full_name == _TIMESTAMP:
+    elif field.message_type.full_name == TIMESTAMP:
         getattr(message, field.name).FromJsonString(value)
     else:
         target = getattr(message, field.name)

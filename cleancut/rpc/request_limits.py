@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from cleancut.api.wire import is_map
+from cleancut.api.wire import TIMESTAMP, is_map
 from cleancut.core.primitives.errors import Invalid
 from cleancut.core.protocol.requests import MAX_FILTER, MAX_IDS
 
@@ -30,7 +30,8 @@ MAX_WATCHES = 800
 
 
 def check_sizes(message: Any) -> None:
-    """Raises: Invalid, if a text or a list anywhere in it is too long, or a number is none."""
+    """Raises: Invalid, if a text or a list anywhere in it is too long, or a number or time is
+    none."""
     for field, value in message.ListFields():
         values = value if field.is_repeated else (value,)
         most = max(MAX_ITEMS, LARGER.get(field.full_name, 0))
@@ -41,9 +42,21 @@ def check_sizes(message: Any) -> None:
             values = (*value.keys(), *value.values())
         elif field.message_type is not None:
             for one in values:
-                check_sizes(one)
+                if field.message_type.full_name == TIMESTAMP:
+                    _check_time(field.name, one)
+                else:
+                    check_sizes(one)
             continue
         if field.type == field.TYPE_DOUBLE and not all(math.isfinite(one) for one in values):
             raise Invalid(f"{field.name} is not a number", "write a finite one")
         if any(isinstance(one, str) and len(one) > longest for one in values):
             raise Invalid(f"{field.name} is longer than {longest} characters", "write less")
+
+
+def _check_time(name: str, time: Any) -> None:
+    """Raises: Invalid, for one that is not in the years 1 to 9999."""
+    try:
+        time.ToJsonString()
+    except ValueError as error:
+        hint = "seconds of the years 1 to 9999, and 0 to 999,999,999 nanoseconds"
+        raise Invalid(f"{name} is not a time", hint) from error

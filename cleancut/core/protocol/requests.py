@@ -18,6 +18,7 @@ _HEX = re.compile(r"[0-9a-f]{8,64}")
 WAIT_S = 1800.0
 """How long an operation waits for agents that are away, unless its schedule is frequent."""
 MAX_SHARDS = 10_000
+MAX_REPLICAS = 100
 MAX_KEEP_S = 100 * 365 * 86400.0
 MAX_IDS = 10_000
 MAX_FILTER = 64 << 10

@@ -87,6 +87,8 @@ def _renames(entries: Sequence[CollectionEntry], request: RestoreRequest) -> dic
         raise Invalid("a collection is renamed twice", "give each --rename another OLD")
     for old in sorted(renames.keys() - {entry.name for entry in entries}):
         raise Invalid(f"{old!r} is renamed but not restored", "name it with --collection too")
+    if not all(renames.values()):
+        raise Invalid("a collection is renamed to nothing", "give its new name, or no --rename")
     return {old: new for old, new in renames.items() if new != old}
 
 

@@ -17,7 +17,7 @@ from cleancut.core.primitives.errors import Invalid, Refused
 from cleancut.core.primitives.ids import Epoch, OperationId, PeerId, ShardId, parse_version
 from cleancut.core.protocol.blockers import check_unblocked
 from cleancut.core.protocol.moment import Moment
-from cleancut.core.protocol.requests import RestoreRequest
+from cleancut.core.protocol.requests import MAX_REPLICAS, RestoreRequest
 from cleancut.core.restore.blockers import (
     VISIBLE,
     blockers,
@@ -269,6 +269,8 @@ def _check_request(request: RestoreRequest) -> None:
             "logs are replayed by the shards that wrote them, so not by shards built offline",
             "restore to the moment without --offline",
         )
+    if request.replicas > MAX_REPLICAS:
+        raise Invalid(f"{request.replicas} replicas are too many", f"use 1 to {MAX_REPLICAS}")
     if request.overwrite:
         _check_overwrite(request)
     if request.beside and request.replace:

@@ -23,7 +23,15 @@ from cleancut.rpc.request_limits import (
 )
 from cleancut.rpc.server import Listen
 from cleancut.testing.memory_api import MemoryApi
-from cleancut.v1 import backup_pb2, backup_pb2_grpc, cluster_pb2, cluster_pb2_grpc, undelete_pb2
+from cleancut.v1 import (
+    backup_pb2,
+    backup_pb2_grpc,
+    cluster_pb2,
+    cluster_pb2_grpc,
+    restore_pb2,
+    schedule_pb2,
+    undelete_pb2,
+)
 from cleancut_coordinator.api.servicers import serve_api
 from tests.support.api_callers import run
 from tests.unit.core.auth.test_roles import methods
@@ -149,3 +157,26 @@ def test_names_and_page_tokens_that_no_list_has_given_are_invalid(name: str) -> 
                     await client.list_backups(page_token=name)
 
     run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "nanos"),
+    [(10**18, 0), (-(10**18), 0), (253402300800, 0), (0, -1), (0, 10**9)],
+)
+def test_a_time_that_is_none_is_the_callers_error(seconds: int, nanos: int) -> None:
+    """Else it counts as an error of the coordinator, with a traceback in its log."""
+    log, put, plan = (
+        backup_pb2.ReadLogRequest(),
+        schedule_pb2.PutScheduleRequest(),
+        restore_pb2.PlanRestoreRequest(),
+    )
+    for message, at in (
+        (log, log.until),
+        (put, put.schedule.last_due_at),
+        (plan, plan.options.target.at),
+    ):
+        at.seconds, at.nanos = seconds, nanos
+        with pytest.raises(Invalid, match="is not a time"):
+            check_sizes(message)
+        at.seconds, at.nanos = 1_760_000_000, 0
+        check_sizes(message)

@@ -82,6 +82,14 @@ def test_a_rename_must_be_of_what_is_restored_and_only_once() -> None:
         _plan(renames=(("docs", "a"), ("docs", "b")))
 
 
+def test_a_call_without_a_new_name_is_no_restore_under_the_old_one() -> None:
+    """The command line takes none; a program may send one by mistake."""
+    with pytest.raises(Invalid, match="renamed to nothing"):
+        _plan(renames=(("docs", ""),))
+    with pytest.raises(Invalid, match="4294967295 replicas are too many"):
+        _plan(replicas=4_294_967_295)
+
+
 @pytest.mark.parametrize("name", [".", "..", "a/b", "x" * 207])
 def test_no_new_name_may_harm_qdrant(name: str) -> None:
     assert _reason(_plan(renames=(("docs", name),)))
