@@ -55,7 +55,7 @@ UNDELETE_MUTANTS = {
         ("clients_points_stay",),
         (Patch(SimPoints, "upsert", upsert_all),),
         _UNDELETES,
-        first=1578,
+        first=2900,
     ),
     "keeps_afterwards": Mutant(
         "what a batch sends is kept before it is sent",
