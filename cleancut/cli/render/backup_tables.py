@@ -93,7 +93,7 @@ def backup(value: Backup) -> RenderableType:
             ("kept by", value.kept_by or None),
             ("keep until", moment(value.keep_until)),
             ("created at", moment(value.created_at)),
-            ("cut at", moment(value.cut_at)),
+            ("taken at", moment(value.cut_at)),
             ("ended at", moment(value.ended_at)),
             *attempt_facts(value.attempt_history),
             *(_consistency(evidence) if evidence else ()),
@@ -101,8 +101,8 @@ def backup(value: Backup) -> RenderableType:
             ("sample queries", evidence.sample_queries if evidence else None),
             ("size", None if seed else size(value.bytes.protected)),
             ("read", _read(value.bytes) if value.bytes.protected else None),
-            ("new", size(value.bytes.new)),
-            ("stored", size(value.bytes.stored)),
+            ("changed", size(value.bytes.new)),
+            ("added", size(value.bytes.stored)),
             ("a deletion frees", None if value.freed_bytes is None else size(value.freed_bytes)),
             ("streams", f"{seed.streams} per agent" if seed else None),
             ("shards read", seed.shards or None if seed else None),
@@ -147,7 +147,7 @@ def _by_collection(value: Backup) -> Iterator[RenderableType]:
     shown = sorted(value.collection_bytes, key=lambda one: -one.protected)[:MOST_COLLECTIONS]
     yield ""
     yield grid(
-        ("COLLECTION", "SHARDS", "SIZE", "NEW", "STORED"),
+        ("COLLECTION", "SHARDS", "SIZE", "CHANGED", "ADDED"),
         (
             (one.name, one.shards, size(one.protected), size(one.new), size(one.stored))
             for one in shown
