@@ -40,6 +40,7 @@ def how_to_go_on(setup: Setup, pages: list[str]) -> str:
     commands = (
         f'export PATH="{binaries}:$PATH"',
         f"export CLEANCUT_COORDINATOR={setup.addresses}",
+        "cleancut status",
         "cleancut doctor",
         "cleancut schedule list",
         "cleancut backup create",
