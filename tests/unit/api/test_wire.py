@@ -109,6 +109,7 @@ PAIRS: list[tuple[type[api_values.ApiValue], Any]] = [
     (cluster.StoreStatus, cluster_pb2.StoreStatus),
     (cluster.Identity, cluster_pb2.Identity),
     (backups.FenceEvidence, backup_pb2.FenceEvidence),
+    (cluster.OpenCheck, cluster_pb2.OpenCheck),
     (cluster.OpenFence, cluster_pb2.OpenFence),
     (cluster.AgentSettings, cluster_pb2.AgentSettings),
     (garbage.ExpiredBackup, backup_pb2.ExpiredBackup),
