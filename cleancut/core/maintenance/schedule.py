@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from itertools import islice, pairwise
+from itertools import islice, pairwise, takewhile
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -34,6 +34,7 @@ from cleancut.core.protocol.requests import BackupRequest, check_attempts, check
 SLACK_S = 3600.0
 """Largest difference of coordinators' clocks: a handled time is ahead by no more than this."""
 _PROBED = 200
+_NEAR_S = 600.0
 _LONGEST_WAIT_S = 6 * 3600.0
 _FROM = datetime(2026, 1, 1, tzinfo=UTC) - timedelta(seconds=1)
 _GAP_TIMES, _GAP_LEAST, _GAP_SPAN_S = 20_000, 3, 400 * 86400.0
@@ -211,28 +212,30 @@ class CronTimes:
     def following(self, seconds: float) -> Iterator[float]:
         """All times after `seconds`, oldest first, each once."""
         last_s = seconds
-        for found in self._cron(seconds, reverse=False):
+        for found in self._cron(seconds):
             if found.timestamp() > last_s:
                 last_s = found.timestamp()
                 yield last_s
 
     def newest(self, now_s: float, since_s: float) -> float | None:
-        """The newest time after `since_s` that a start at `now_s` is not too early for."""
-        for found in self._cron(now_s + 1.0, reverse=True):
-            due_s = found.timestamp()
-            if due_s <= since_s:
-                return None
-            if self.start_s(due_s) <= now_s:
-                return due_s
-        return None
+        """The newest time after `since_s` that a start at `now_s` is not too early for. Times are
+        found as `following` does: backwards, others come out where a clock is set back."""
+        span_s = _NEAR_S
+        while True:
+            first_s = max(since_s, now_s - span_s)
+            passed = takewhile(lambda one: one <= now_s, self.following(first_s))
+            due = [one for one in passed if self.start_s(one) <= now_s]
+            if due or first_s == since_s:
+                return due[-1] if due else None
+            span_s *= 4
 
     def next_start(self, now_s: float, seen_s: float) -> float:
         """The start of the first time that is neither due at `now_s` nor handled."""
         return self.start_s(self.after(max(seen_s, now_s - self._schedule.jitter_s)))
 
-    def _cron(self, seconds: float, *, reverse: bool) -> CronSim:
+    def _cron(self, seconds: float) -> CronSim:
         at = datetime.fromtimestamp(seconds, self._zone)
-        return CronSim(_fields_of(self._schedule.cron), at, reverse)
+        return CronSim(_fields_of(self._schedule.cron), at)
 
 
 def decide(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from shlex import quote
 
 from msgspec.structs import replace
@@ -70,6 +70,16 @@ class ReshardPlan(Record, frozen=True):
         """sha256 of the steps and blockers, without the sizes, which change continuously."""
         steps = [replace(step, size_bytes=0) for step in self.steps]
         return digest_of((self.collection, self.shard_key, steps, self.blockers))
+
+
+def check_no_alias(aliases: Mapping[str, str], name: str) -> None:
+    """Raises: NotFound, with the collection behind an alias: an alias may be switched while the
+    collection is resharded, so it has to be named itself."""
+    if name in aliases:
+        raise NotFound(
+            f"{name!r} is an alias, not a collection",
+            f"reshard the collection that it points to: {quote(aliases[name])}",
+        )
 
 
 def make_reshard(layout: Layout, request: ReshardRequest) -> ReshardPlan:

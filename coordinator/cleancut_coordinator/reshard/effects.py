@@ -36,6 +36,7 @@ from cleancut.core.reshard.phases import (
 from cleancut.core.reshard.plan import (
     ReshardPlan,
     check_agreed,
+    check_no_alias,
     check_reshard,
     check_same,
     make_reshard,
@@ -87,6 +88,9 @@ class ReshardEffects:
     async def plan(self, request: ReshardRequest) -> ReshardPlan:
         """What this reshard would do now. Raises: NotFound, Invalid, Refused, Unavailable."""
         layout = await read_layout(self._context)
+        if request.collection not in {one.name for one in layout.collections}:
+            aliases = await ask_any(self._context.peers, lambda peer: peer.aliases())
+            check_no_alias(aliases, request.collection)
         allowed = await read_allowed(self._context)
         peers = tuple(replace(peer, reshards=allowed.get(peer.peer_id)) for peer in layout.peers)
         return make_reshard(Layout(peers=peers, collections=layout.collections), request)

@@ -381,3 +381,24 @@ def test_a_schedule_covers_what_is_behind_an_alias(
 ) -> None:
     rule = ScheduleRule(cron="@daily", collections=names, exclude=exclude)
     assert covers(rule, "docs@r-1", {"docs": "docs@r-1", "live": "x"}) == covered
+
+
+@pytest.mark.parametrize(
+    ("zone", "cron", "day"),
+    [
+        ("America/New_York", "15 1 * * *", "2026-11-01 00:00"),
+        ("Australia/Lord_Howe", "0 */2 * * *", "2026-04-04 00:00"),
+        ("Africa/Cairo", "59 23 * * *", "2026-10-29 12:00"),
+        ("Africa/Casablanca", "30 1,2,3 * * *", "2026-02-15 00:00"),
+    ],
+)
+def test_what_is_due_is_a_time_of_the_schedule_where_clocks_are_set(
+    zone: str, cron: str, day: str
+) -> None:
+    """Else a leader that comes back in that hour starts nothing, or at a time that is none."""
+    works, since_s = clockwork(ScheduleRule(cron=cron, time_zone=zone)), at(day) - DAY_S
+    times = list(takewhile(lambda one: one < since_s + 3 * DAY_S, works.following(since_s)))
+    for minute in range(0, 2 * 1440, 7):
+        now_s = since_s + 43_200 + minute * 60
+        expected = max((one for one in times if one <= now_s), default=None)
+        assert works.newest(now_s, since_s) == expected

@@ -11,7 +11,12 @@ from cleancut.core.cluster.view import ReplicaView
 from cleancut.core.primitives.errors import Invalid, NotFound, Refused
 from cleancut.core.primitives.ids import PeerId, ShardId
 from cleancut.core.protocol.requests import ReshardRequest
-from cleancut.core.reshard.plan import check_agreed, check_reshard, make_reshard
+from cleancut.core.reshard.plan import (
+    check_agreed,
+    check_no_alias,
+    check_reshard,
+    make_reshard,
+)
 
 
 def replica(shard: int, peer: int, key: str | int | None = None) -> ReplicaView:
@@ -182,3 +187,11 @@ def test_another_plan_than_the_agreed_one_is_refused() -> None:
     check_agreed(same, plan.digest)
     with pytest.raises(Refused, match="has changed"):
         check_agreed(make_reshard(CLUSTER, wanted(4)), plan.digest)
+
+
+def test_an_alias_is_answered_with_its_collection() -> None:
+    """After `restore start --overwrite` the old name is one."""
+    check_no_alias({"live": "docs"}, "docs")
+    with pytest.raises(NotFound, match="'docs' is an alias") as caught:
+        check_no_alias({"docs": "docs@r-0123456789abcdef"}, "docs")
+    assert caught.value.hint.endswith("points to: docs@r-0123456789abcdef")
