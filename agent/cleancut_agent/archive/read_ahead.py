@@ -110,13 +110,18 @@ class ReadAhead:
     def _read_all(self) -> None:
         """In a thread. Order: under the lock."""
         for log in self.logs:
-            try:
-                while self._held_bytes() < self._limit_bytes:
-                    log.add(log.tail.poll(), int(self._context.clock.wall_s() * 1000))
-                    if not log.tail.behind:
-                        break
-            except (TailBroken, Unavailable):
-                continue  # the tail says it again to the follower
+            while self._held_bytes() < self._limit_bytes:
+                try:
+                    entries = log.tail.poll()
+                except (TailBroken, Unavailable):
+                    break  # the tail says it again to the follower
+                try:
+                    log.add(entries, int(self._context.clock.wall_s() * 1000))
+                except TailBroken:  # what it is to give out next is no longer known
+                    self._let_go([log.said.place])
+                    break
+                if not log.tail.behind:
+                    break
 
     def _held_bytes(self) -> int:
         return sum(log.buffer.size_bytes for log in self.logs)

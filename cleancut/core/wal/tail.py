@@ -163,13 +163,13 @@ Outcome = Entries | Roll | Again | Measure | Idle | Broken
 
 class Tail:
     """`first`: the entry to begin at; None: the oldest there is. `resume`: where an earlier tail
-    stood, instead."""
+    stood, which may not have come to its own first one yet."""
 
     def __init__(self, first: int | None = None, resume: Position | None = None) -> None:
         self.current: FileId | None = None
         self.before: FileId | None = None
         self.want_bytes = _SHORT_BYTES
-        self._first = first if resume is None else resume.next_index
+        self._first = first if resume is None else max(first or 0, resume.next_index)
         self._resume = resume
         self._at: Position | None = None
         self._ended: Position | None = None

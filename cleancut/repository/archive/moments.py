@@ -227,7 +227,10 @@ class _Finder:
             return await self._read(self._around(self._asked.at_ms, self._asked.at_ms))
         if self._asked.before is not None:
             chain = base.shards[keys[0][0], self._asked.before.shard_id].chain
-            window = window_of(archive, chain, self._asked.before.index)
+            try:
+                window = window_of(archive, chain, self._asked.before.index)
+            except NotFound:
+                return ()  # the entry is not there: `resolve` says what is
             return await self._read(self._around(window.start_ms, window.end_ms))
         return await self._read(self._around(self._now_ms - _NEWEST_MS, self._now_ms))
 

@@ -6,8 +6,9 @@ import asyncio
 from pathlib import Path
 
 from cleancut.core.archive.following import AWAY_S
+from cleancut.repository.archive.reader import ArchiveIndex
 from cleancut_agent.archive.read_ahead import ReadAhead
-from tests.unit.agent.archive.test_follower import LOG, TASK, Place, until
+from tests.unit.agent.archive.test_follower import LOG, PATHS, TASK, Place, until
 
 
 def test_what_is_removed_while_a_new_process_waits_for_a_session_is_read_before(
@@ -105,5 +106,39 @@ def test_a_log_that_another_process_went_on_with_is_opened_again(tmp_path: Path)
                 await place.until_stored()
         assert await place.stored(chain) == place.written
         assert [one.id for one in await place.chains()] == [chain]
+
+    asyncio.run(body())
+
+
+def test_a_chain_of_which_nothing_is_stored_yet_begins_where_it_was_to(tmp_path: Path) -> None:
+    """Its agent was killed at once, and its first entry is amid a segment."""
+
+    async def body() -> None:
+        place = Place(tmp_path)
+        place.write(30)
+        place.disk.create("first-index")
+        place.disk.write("first-index", 0, b'{"ack_index": 17}')
+        await place.plan(TASK)
+        place.store.away = True
+
+        async def said() -> str:
+            state = await place.state()
+            return state.shards[0].chain if state and state.shards else ""
+
+        async with place.process(), place.following():
+            chain = await until(said)
+        place.store.away = False
+        async with place.process():
+            await place.until_read_ahead()
+            place.write(3)
+            async with place.following():
+                assert await place.until_stored() == chain
+        (begun,) = await place.chains()
+        assert begun.first == 17
+        assert await place.ends() == {}
+        index = await ArchiveIndex.load(
+            place.store, PATHS, chains=[chain], since_ms=0, until_ms=10**15
+        )
+        assert index.coverage(chain) == (17, len(place.written) - 1)
 
     asyncio.run(body())

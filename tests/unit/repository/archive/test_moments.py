@@ -220,6 +220,17 @@ def test_of_the_same_request_made_twice_the_entries_of_one_are_taken(
     run(scenario)
 
 
+@pytest.mark.parametrize("asked", ["before", "without"])
+def test_an_entry_that_is_not_archived_is_said_with_what_is(world: World, asked: str) -> None:
+    async def scenario() -> None:
+        request = MomentRequest(**{asked: parse_entry("0:99999")})
+        with pytest.raises(NotFound, match="no entry 99999 of shard 0 of 'docs'") as caught:
+            await world.find(request)
+        assert "it holds 0 to 28" in caught.value.hint
+
+    run(scenario)
+
+
 def test_entries_that_depend_on_the_one_left_out_are_refused(world: World) -> None:
     async def scenario() -> None:
         asked = MomentRequest(without=parse_entry("1:17"))
