@@ -207,12 +207,10 @@ class SimPeer(LocalPoints):
 
     def _collection(self, found: SimCollection) -> CollectionTelemetry:
         rings = self._qdrant.seen_by(self.id).rings_of(found.name)
-        places = [(found.name, shard) for shard in range(rings.shards)]
-        shards = {place[1]: self._shard(found, place) for place in places}
+        shards = {one: self._shard(found, (found.name, one)) for one in range(rings.shards)}
         config = {**found.info["config"], "uuid": found.uuid}
-        transfers = self._placement(found).transfers
         return CollectionTelemetry(
-            found.uuid, config, shards, transfers, shown_resharding(rings.resharding)
+            found.uuid, config, shards, self._transfers(found), shown_resharding(rings.resharding)
         )
 
     def _shard(self, found: SimCollection, place: tuple[str, int]) -> ShardTelemetry:
@@ -259,13 +257,16 @@ class SimPeer(LocalPoints):
             if live and place[0] == found.name
         ]
         shards.sort(key=lambda replica: (replica.shard_id, replica.peer_id))
-        transfers = tuple(
+        rings = self._qdrant.seen_by(self.id).rings_of(found.name)
+        resharding = shown_resharding(rings.resharding)
+        return Placement(int(self.id), tuple(shards), self._transfers(found), resharding)
+
+    def _transfers(self, found: SimCollection) -> tuple[Transfer, ...]:
+        return tuple(
             Transfer(place[1], int(move.source), int(move.target), True, None, "", move.to_shard)
             for place, move in self._qdrant.moves.items()
             if place[0] == found.name
         )
-        rings = self._qdrant.seen_by(self.id).rings_of(found.name)
-        return Placement(int(self.id), tuple(shards), transfers, shown_resharding(rings.resharding))
 
     @staticmethod
     def _state(peer: Peer, found: SimCollection, place: Place) -> str:

@@ -47,13 +47,16 @@ class ReshardHarms:
     # Clients
 
     def _write(self) -> None:
-        over = all(one.state in FINAL_STATES for one in self._scenario.operations())
-        if self._world.now_s > WRITTEN_S or (over and self._world.now_s > 12.0):
+        now_s = self._world.now_s
+        if now_s > WRITTEN_S or (now_s > 12.0 and self._is_over()):
             return
         self._versions += 1
         version = None if self._choice.random() < 0.25 else self._versions
         self._try(PointWrite(self._choice.randrange(IDS), version))
         self._world.after(min(0.4, self._choice.expovariate(self._rate)), self._write)
+
+    def _is_over(self) -> bool:
+        return all(one.state in FINAL_STATES for one in self._scenario.operations())
 
     def _try(self, written: PointWrite) -> None:
         """Through some peer, by the alias where writers are fenced. What is refused is given up:

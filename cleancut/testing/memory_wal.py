@@ -18,6 +18,10 @@ _DEVICE = 1
 Steps = Iterator[None]
 
 
+def _nothing() -> None:
+    """Between two things that a reader does."""
+
+
 @dataclass(slots=True)
 class _Inode:
     number: int
@@ -41,7 +45,7 @@ class MemoryDisk:
     """
 
     def __init__(self, seed: int = 0) -> None:
-        self.on_read: Callable[[], None] = lambda: None
+        self.on_read: Callable[[], None] = _nothing
         self.open_handles = 0
         self._random = random.Random(seed)
         self._inodes = 0
@@ -112,6 +116,10 @@ class MemoryWalDir:
 
     def list(self) -> Mapping[str, FileId]:
         found: dict[str, FileId] = {}
+        if self._disk.on_read is _nothing:  # then it is all of one moment
+            names, places = self._directory.names, self._directory.places
+            listed = sorted(names, key=lambda name: (places[name], name))
+            return {name: FileId(_DEVICE, names[name].number) for name in listed}
         for name in tuple(self._names()):
             self._disk.on_read()
             inode = self._directory.names.get(name)
