@@ -11,7 +11,7 @@ from collections import Counter
 
 from simulation.all_mutants import MUTANTS, find_all
 from simulation.runner import run_seeds, shown
-from simulation.scenario import Result, play
+from simulation.scenario import FIRST_SEED, Result, play
 
 SHOWN = 3
 
@@ -59,7 +59,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="replay this one and print its story")
     parser.add_argument("--seeds", type=int, default=1000, help="how many to run")
     parser.add_argument("--mutants", action="store_true", help="which seed finds which mutant")
-    parser.add_argument("--first", type=int, default=1)
+    parser.add_argument("--first", type=int, default=FIRST_SEED)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     asked = parser.parse_args()
     if asked.mutants:

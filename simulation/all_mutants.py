@@ -11,6 +11,7 @@ from simulation.mutants_archive import ARCHIVE_MUTANTS
 from simulation.mutants_regressions import REGRESSION_MUTANTS
 from simulation.mutants_reshard import RESHARD_MUTANTS
 from simulation.mutants_restore import RESTORE_MUTANTS
+from simulation.mutants_schedules import SCHEDULE_MUTANTS
 from simulation.mutants_standstill import STANDSTILL_MUTANTS
 from simulation.mutants_undelete import UNDELETE_MUTANTS
 from simulation.mutants_unkind import UNKIND_MUTANTS
@@ -24,6 +25,7 @@ MUTANTS = {
     **RESHARD_MUTANTS,
     **UNDELETE_MUTANTS,
     **UPKEEP_MUTANTS,
+    **SCHEDULE_MUTANTS,
     **REGRESSION_MUTANTS,
     **UNKIND_MUTANTS,
     **ARCHIVE_MUTANTS,

@@ -26,6 +26,7 @@ from simulation.checkers_moments import MOMENT_CHECKERS
 from simulation.checkers_rebalance import REBALANCE_CHECKERS
 from simulation.checkers_reshard import RESHARD_CHECKERS
 from simulation.checkers_restore import RESTORE_CHECKERS
+from simulation.checkers_schedules import SCHEDULE_CHECKERS
 from simulation.checkers_seed import SEED_CHECKERS
 from simulation.checkers_store import STORE_CHECKERS
 from simulation.checkers_turning import TURNING_CHECKERS
@@ -275,6 +276,7 @@ ALL: tuple[Checker, ...] = (
     *UNDELETE_CHECKERS,
     *STORE_CHECKERS,
     *USER_CHECKERS,
+    *SCHEDULE_CHECKERS,
     *TURNING_CHECKERS,
     *UNKIND_CHECKERS,
     *ARCHIVE_CHECKERS,

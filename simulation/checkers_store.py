@@ -56,15 +56,68 @@ def named_by_group(paths: Paths, objects: Mapping[str, bytes], manifest: Manifes
     return names
 
 
+def held_stays(outcome: Outcome) -> Iterator[str]:
+    """A group whose hold was answered is in the catalog, with all that it names, until its release
+    is asked for."""
+    shared = outcome.shared
+    paths, objects, lost = (
+        shared.paths,
+        shared.store.objects,
+        {path for _, path in shared.trace.lost},
+    )
+    for held in shared.trace.holds:
+        epoch = Epoch(held.epoch)
+        if held.released:
+            continue
+        if paths.tombstone(epoch) in objects:
+            yield f"group {epoch} is deleted, and held for {held.reason} since {held.at_s:.3f}"
+        manifest = decode(Manifest, shared.archive[paths.group(epoch)], "its manifest")
+        gone = sorted(named_by_group(paths, shared.archive, manifest) - objects.keys() - lost)
+        if gone:
+            yield f"group {epoch} lacks {gone[0]}, and is held for {held.reason}"
+
+
 def deleted_by_right(outcome: Outcome) -> Iterator[str]:
-    """Owners, formats and tombstones stay; a group goes only after it got its tombstone."""
+    """Owners, formats and tombstones stay, but for those of held groups; a group goes only after it
+    got its tombstone."""
     paths, trace = outcome.shared.paths, outcome.shared.trace
     kept = (paths.owners, paths.format)
     for at_s, who, path in trace.deleted:
         tombstone = path.removesuffix(".json") + ".deleted"
         buried = path.startswith(paths.groups) and tombstone in outcome.shared.archive
+        if path.endswith(".deleted") and _was_held(outcome, path):
+            continue
         if path.startswith(kept) or (path.startswith(paths.groups) and not buried):
             yield f"{at_s:.3f}: {who} deleted {path}"
 
 
-STORE_CHECKERS: tuple[Checker, ...] = (nothing_living_deleted, deleted_by_right)
+def _was_held(outcome: Outcome, tombstone: str) -> bool:
+    paths = outcome.shared.paths
+    number = tombstone.removeprefix(paths.groups).removesuffix(".deleted")
+    holds = paths.holds_of(Epoch(int(number)))
+    return any(path.startswith(holds) for path in outcome.shared.archive)
+
+
+def copies_are_whole(outcome: Outcome) -> Iterator[str]:
+    """A group that is published in the store of copies, and not deleted there, has all its objects
+    there, as they were at the source."""
+    paths, archive, there = (
+        outcome.shared.paths,
+        outcome.shared.archive,
+        outcome.shared.copies.objects,
+    )
+    for path, data in sorted(there.items()):
+        tombstone = path.removesuffix(".json") + ".deleted"
+        if not path.startswith(paths.groups) or path.endswith(".deleted") or tombstone in there:
+            continue
+        for name in sorted(named_by_group(paths, there, decode(Manifest, data, path))):
+            if there.get(name) != archive.get(name):
+                yield f"{path} of the copy needs {name}, which is not there as at the source"
+
+
+STORE_CHECKERS: tuple[Checker, ...] = (
+    nothing_living_deleted,
+    held_stays,
+    copies_are_whole,
+    deleted_by_right,
+)

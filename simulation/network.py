@@ -88,24 +88,28 @@ class Watch:
 
 
 class Surroundings:
-    """What all processes reach: etcd, the store, and the weather between. `archive`: every object
-    that ever was in the store. `metadata`: of the Qdrant cluster. `lists_late`: lists of garbage
-    come to the store seconds after they were made. `looked` is called when a process is answered
-    what a peer is like."""
+    """What all processes reach: etcd, the store, the one of copies, and the weather between.
+    `archive`: every object that ever was in the store. `metadata`: of the Qdrant cluster.
+    `lists_late`: lists of garbage come to the store seconds after they were made.
+    `schedules_called`: calls define some; without, a look for them cannot fail.
+    `looked` is called when a process is answered what a peer is like, `holds_read` when it reads
+    which groups are held, `copies_listed` when it lists the objects of copies."""
 
     def __init__(self, world: World, keys: Keys, paths: Paths) -> None:
         self.world, self.keys, self.paths = world, keys, paths
-        self.model, self.store = EtcdModel(), MemoryStore()
+        self.model, self.store, self.copies = EtcdModel(), MemoryStore(), MemoryStore()
         self.archive: dict[str, bytes] = {}
         self.metadata: dict[str, object] = {}
         self.lists_late = False
         self.looked: Callable[[Process], None] = lambda _: None
+        self.holds_read: Callable[[Process], None] = lambda _: None
+        self.copies_listed: Callable[[Process], None] = lambda _: None
         self.weather, self.trace = Weather(), Trace(keys)
         self.clock = SimClock(world)
         self._watches: list[Watch] = []
         self.turns = 0
         self.refused: tuple[str, ...] = ()
-        self.has_clock = False
+        self.has_clock = self.schedules_called = False
         self.clocks: dict[str, float] = {}
         self.on_published: Callable[[int], None] = lambda _: None
         self.model.on_change(self._changed)
@@ -194,14 +198,13 @@ class SimEtcd:
     def __init__(self, shared: Surroundings, process: Process, holds: str) -> None:
         """`holds`: the leased key whose create_revision is this process's token."""
         self.shared, self.process, self._holds = shared, process, holds
-        self._unstruck = shared.keys.schedule_rules
         self.seen = SeenRevisions()
 
     async def get(self, key: str) -> KeyValue | None:
         return await self._repeat(lambda: self.shared.model.get(key))
 
     async def list(self, prefix: str) -> Listing:
-        if prefix == self._unstruck:  # no history defines a schedule by a call
+        if prefix == self.shared.keys.schedule_rules and not self.shared.schedules_called:
             return self.shared.model.list(prefix)
         return await self._repeat(lambda: self.shared.model.list(prefix))
 
@@ -367,8 +370,10 @@ class _SimLeases:
 class SimStore:
     """The store of one process: slow, failing now and then, written once."""
 
-    def __init__(self, shared: Surroundings, process: Process) -> None:
-        self._shared, self._process = shared, process
+    def __init__(self, shared: Surroundings, process: Process, *, copy: bool = False) -> None:
+        """`copy`: the store of copies, not the main one."""
+        self._shared, self._process, self._copy = shared, process, copy
+        self._memory = shared.copies if copy else shared.store
 
     async def put(self, path: str, data: bytes) -> None:
         await self._reach(path)
@@ -377,7 +382,9 @@ class SimStore:
             raise Refused("the store refuses this object")
         if shared.lists_late and path.startswith(shared.paths.garbage_lists):
             await asyncio.sleep(LATE_S * shared.world.rng.random())
-        await shared.store.put(path, data)
+        await self._memory.put(path, data)
+        if self._copy:
+            return await self._answer()
         shared.archive[path] = bytes(data)
         published = len(shared.trace.published)
         shared.trace.stored(shared.world.now_s, shared.paths, path, data)
@@ -387,14 +394,14 @@ class SimStore:
 
     async def get(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         await self._reach(path)
-        return await self._shared.store.get(path, offset, length)
+        return await self._memory.get(path, offset, length)
 
     async def replace(self, path: str, data: bytes) -> None:
         raise AssertionError("only a repair from another store replaces objects")
 
     async def folders(self) -> tuple[str, ...]:
         await self._reach()
-        return await self._shared.store.folders()
+        return await self._memory.folders()
 
     async def clock_s(self) -> float | None:
         await self._reach()
@@ -403,19 +410,23 @@ class SimStore:
 
     async def stat(self, path: str) -> ObjectInfo | None:
         await self._reach()
-        return await self._shared.store.stat(path)
+        return await self._memory.stat(path)
 
     async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         await self._reach()
-        async for info in self._shared.store.list(prefix):
+        if self._copy:
+            self._shared.copies_listed(self._process)
+        elif prefix.startswith(self._shared.paths.holds):
+            self._shared.holds_read(self._process)
+        async for info in self._memory.list(prefix):
             yield info
 
     async def delete(self, path: str) -> None:
         await self._reach()
         shared = self._shared
-        if path in shared.store.objects:
+        if path in shared.store.objects and not self._copy:
             shared.trace.gone(shared.world.now_s, self._process.name, path)
-        await shared.store.delete(path)
+        await self._memory.delete(path)
         await self._answer()
 
     async def remove_unfinished(self, age_s: float) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from cleancut.core.format.manifest import Manifest
 from cleancut.core.primitives.codec import decode
@@ -23,7 +24,8 @@ from simulation.users import Asked
 class Outcome:
     """`asked`: what users asked for; `config`: what the coordinators were configured with.
     `archived`: None, if nothing is archived. `diverged`: replicas held different points from the
-    beginning. `first_shards`: of the group from before, by collection."""
+    beginning. `healthy`: Qdrant, the store and clocks do nothing by themselves. `first_shards`: of
+    the group from before, by collection."""
 
     shared: Surroundings
     qdrant: SimQdrant
@@ -33,15 +35,16 @@ class Outcome:
     undeletes: SimUndeletes
     archived: Archived | None = None
     diverged: bool = False
+    healthy: bool = False
     first_shards: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     def ctls(self) -> list[tuple[float, Ctl]]:
-        return [(at_s, decode(Ctl, kv.value, kv.key)) for at_s, kv in self.shared.trace.ctls]
+        return [(at_s, _decoded(Ctl, kv.value, kv.key)) for at_s, kv in self.shared.trace.ctls]
 
     def moments(self) -> list[tuple[Ctl, Moment]]:
         """Whenever ctl was put."""
         found = self.shared.trace.moments
-        return [(decode(Ctl, one.ctl.value, one.ctl.key), one) for one in found]
+        return [(_decoded(Ctl, one.ctl.value, one.ctl.key), one) for one in found]
 
     def remembered(self) -> list[tuple[Ctl, Moment]]:
         """As `moments`, without those that etcd forgot when it went back."""
@@ -54,7 +57,8 @@ class Outcome:
     def operations(self) -> list[tuple[float, Operation]]:
         """Every record of an operation that was ever written, in their order."""
         return [
-            (at_s, decode(Operation, kv.value, kv.key)) for at_s, kv in self.shared.trace.operations
+            (at_s, _decoded(Operation, kv.value, kv.key))
+            for at_s, kv in self.shared.trace.operations
         ]
 
     def known_records(self) -> dict[str, Operation]:
@@ -63,7 +67,7 @@ class Outcome:
         records = self.operations()
         for turn in self.shared.trace.turns:
             at = turn.recorded
-            known = (decode(Operation, kv.value, kv.key) for kv in turn.operations)
+            known = (_decoded(Operation, kv.value, kv.key) for kv in turn.operations)
             found = {one.id: one for one in known}
         return found | {record.id: record for _, record in records[at:]}
 
@@ -75,10 +79,12 @@ class Outcome:
         """The groups that etcd has decided on, as they were staged."""
         found: dict[Epoch, Manifest] = {}
         for decision in self.shared.trace.decisions:
-            group = decode(Group, decision.group.value, decision.group.key)
+            group = _decoded(Group, decision.group.value, decision.group.key)
             path = self.shared.paths.staged(group.epoch, group.manifest)
-            found[group.epoch] = decode(Manifest, self.shared.archive[path], path)
+            found[group.epoch] = _decoded(Manifest, self.shared.archive[path], path)
         return found
 
 
+_decoded = lru_cache(maxsize=4096)(decode)
+"""Checkers ask for the same records again and again."""
 Checker = Callable[[Outcome], Iterator[str]]

@@ -11,6 +11,7 @@ from typing import Any
 
 from cleancut.core.archive.plan import ArchiveSettings
 from cleancut.core.maintenance.schedule import ScheduleRule
+from cleancut.core.maintenance.stores import StoreRule
 from cleancut.core.primitives.ids import AgentName, PeerId
 from cleancut.core.protocol.etcd_records import Bounds
 from cleancut.core.protocol.fence import NO_SETTINGS, FenceSettings
@@ -21,7 +22,7 @@ from cleancut_agent.metrics import AgentMetrics
 from cleancut_agent.process import AgentProcess, serve_agent
 from cleancut_agent.restore.tar_server import TarServer
 from cleancut_coordinator.api.services import coordinator_api
-from cleancut_coordinator.context import CoordinatorContext, GcSettings
+from cleancut_coordinator.context import CoordinatorContext, CopyStore, GcSettings
 from cleancut_coordinator.metrics.registry import CoordinatorMetrics
 from cleancut_coordinator.process import CoordinatorProcess, serve_coordinator
 from simulation.network import SimEtcd, SimStore, Surroundings
@@ -126,6 +127,7 @@ class Config:
     gc: GcSettings = _NO_GC
     schedules: Mapping[str, ScheduleRule] = field(default_factory=dict)
     archive: ArchiveSettings = field(default_factory=ArchiveSettings)
+    copies: StoreRule | None = None
 
 
 class SimCoordinator:
@@ -151,6 +153,7 @@ class SimCoordinator:
             gc=config.gc,
             file_schedules=config.schedules,
             archive=config.archive,
+            stores=_stores(shared, self.process, config.copies),
             token_hex=shared.world.token_hex,
         )
         log = _as_any(Story(shared, name))
@@ -163,6 +166,10 @@ class SimCoordinator:
     def leads(self) -> bool:
         """True while it answers as the leader, which it may believe for too long."""
         return self.process.alive and self._program.leadership is not None
+
+
+def _stores(shared: Surroundings, process: Process, rule: StoreRule | None) -> dict[str, CopyStore]:
+    return {"second": CopyStore(rule, SimStore(shared, process, copy=True))} if rule else {}
 
 
 def _as_any(value: object) -> Any:

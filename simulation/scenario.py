@@ -8,8 +8,10 @@ import tempfile
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
+from cleancut.core.archive.plan import ArchiveSettings
 from cleancut.core.format.paths import Paths
 from cleancut.core.maintenance.retention import Policy, Retention
 from cleancut.core.maintenance.schedule import Overlap, ScheduleRule
@@ -26,7 +28,9 @@ from simulation.archived import read_archived
 from simulation.archiving import Archiving, archive_settings, is_archived
 from simulation.checkers import check
 from simulation.checkers_fence import note_fences
+from simulation.copying import Copying, copy_rule, is_copied
 from simulation.harms import Harms
+from simulation.holding import Holding, is_held
 from simulation.logs import LogRecorder
 from simulation.network import Surroundings
 from simulation.operations import Wishes
@@ -38,6 +42,7 @@ from simulation.pulling import Pulls
 from simulation.qdrant import SimQdrant
 from simulation.replica import POINTED, Shape
 from simulation.reshard_harms import ReshardHarms
+from simulation.scheduling import Scheduling, is_calm, is_defined
 from simulation.situations import Situations, choose
 from simulation.strangers import Strangers
 from simulation.trace import Copy, Looked
@@ -56,6 +61,8 @@ LINGER_S = 15.0
 CALM, BURST_SHARE, DECEIVED_SHARE, TURNED_SHARE = 0.2, 0.4, 0.3, 0.12
 LOGS_SHARE, RESHARD_SHARE, DIVERGED_SHARE, RENUMBERED_SHARE = 0.6, 0.1, 0.2, 0.5
 """How many of the histories are without any fault, and how many have what else is in a `Plan`."""
+FIRST_SEED = 10_000
+"""Earlier histories have nothing of what came later: most mutants are looked for in them."""
 _RAM = Path("/dev/shm")
 
 
@@ -83,6 +90,9 @@ class Plan:
     diverged: bool
     overwrites: bool
     undeletes: bool
+    defined: bool
+    held: bool
+    copied: bool
     situation: str
 
     @classmethod
@@ -108,6 +118,9 @@ class Plan:
             diverged=random.Random(f"differs {seed}").random() < DIVERGED_SHARE,
             overwrites=seed % 2 == 0 and is_overwritten(seed),
             undeletes=is_undeleted(seed),
+            defined=is_defined(seed),
+            held=is_held(seed),
+            copied=is_copied(seed),
             situation="",
         )
         situation = choose(chance, restores=plan.restores, garbage=plan.garbage)
@@ -117,7 +130,13 @@ class Plan:
             plan = replace(plan, unkind="")
         plan = replace(plan, archive=plan.logs and plan.archive).with_reshards()
         plan = replace(plan, overwrites=plan.overwrites and not (plan.turned or plan.reshards))
-        if plan.unkind in {"stopped", "sick"}:
+        if plan.turned or plan.unkind or seed < FIRST_SEED:
+            plan = replace(plan, defined=False)
+        if plan.turned or not plan.garbage or seed < FIRST_SEED:
+            plan = replace(plan, held=False, copied=False)
+        if plan.unkind == "wrong_clock":  # it says when a hold is over
+            plan = replace(plan, held=False)
+        if plan.unkind in {"stopped", "sick"} or (plan.defined and is_calm(seed)):
             plan = replace(plan, calm=True)
         if plan.calm:
             return replace(plan, deceived=False)
@@ -166,7 +185,7 @@ class Scenario:
         self.qdrant = SimQdrant(self.world, Shape(nodes, shards, rng.randint(1, 2), recorder))
         for collection in shards if self.plan.fenced else ():
             self.qdrant.point(write_alias(collection), collection)
-        self.qdrant.on_change = lambda: note_fences(self.qdrant, self.shared.trace)
+        self.qdrant.on_change = self._changed
         self.pulls = Pulls(self.shared, self.qdrant)
         if self.plan.reshards:
             self.pulls.reshardings.fill()
@@ -191,6 +210,12 @@ class Scenario:
             Archiving(self)
         self.overwriting = Overwriting(self) if self.plan.overwrites else None
         self.situations, self.unkindness = Situations(self), Unkindness(self)
+        self.scheduling = Scheduling(self) if self.plan.defined else None
+        if self.plan.held:
+            Holding(self)
+        if self.plan.copied:
+            Copying(self)
+        self._note_aliases()
         self.shared.trace.struck = self._came_to
         self.world.planned_s = max(self.world.planned_s, UPKEEP_S if self._has_upkeep else 0.0)
 
@@ -204,6 +229,17 @@ class Scenario:
             self.reshard_harms.came_to(ctl)
         if self.turning is not None:
             self.turning.came_to(ctl)
+        if self.scheduling is not None:
+            self.scheduling.came_to(ctl)
+
+    def _changed(self) -> None:
+        note_fences(self.qdrant, self.shared.trace)
+        self._note_aliases()
+
+    def _note_aliases(self) -> None:
+        known, now = self.shared.trace.aliases, self.qdrant.aliases
+        if not known or known[-1][1] != now:
+            known.append((self.world.now_s, dict(now)))
 
     def _home(self, name: str, peer: PeerId) -> Home:
         return Home(AgentName(name), peer, self._directory / name, self.plan.logs)
@@ -230,9 +266,10 @@ class Scenario:
             schedules["often"] = ScheduleRule(cron="* * * * *", overlap=overlap, attempts=2)
         rules = [FenceRule(collection=one, alias=write_alias(one)) for one in collections]
         fences = FenceSettings(rules=tuple(rules) if self.plan.fenced else ())
-        if self.plan.archive:
-            return Config(fences, gc, schedules, archive_settings(self.world.seed))
-        return Config(fences, gc, schedules)
+        archive = archive_settings(self.world.seed) if self.plan.archive else ArchiveSettings()
+        copies = copy_rule(self.world.seed) if self.plan.copied else None
+        gc = replace(gc, every_s=15.0) if copies else gc
+        return Config(fences, gc, schedules, archive, copies)
 
     def _remember(self) -> None:
         """There was a group before this history, of collections that have gone since."""
@@ -273,6 +310,7 @@ class Scenario:
             self.pulls.undeletes,
             archived=archived,
             diverged=self.plan.diverged,
+            healthy=not (self.plan.unkind or self.plan.turned or self.plan.diverged),
             first_shards=self._first_shards(),
         )
         manifests = outcome.manifests().values()
@@ -304,7 +342,7 @@ class Scenario:
 
     def operations(self) -> list[Operation]:
         listing = self.shared.model.list(self.shared.keys.operations)
-        return [decode(Operation, kv.value, kv.key) for kv in listing.items]
+        return [_operation(kv.value, kv.key) for kv in listing.items]
 
     def _all_ended(self) -> bool:
         if self.world.failures:
@@ -331,6 +369,11 @@ class Scenario:
                 copy = Copy(shard, peer.id, replica.tar, tuple(replica.writes), replica.dirty)
                 copies[name] = (*copies.get(name, ()), copy)
         return uuids, copies, dict(self.qdrant.aliases)
+
+
+@lru_cache(maxsize=1024)
+def _operation(value: bytes, key: str) -> Operation:
+    return decode(Operation, value, key)
 
 
 def write_alias(collection: str) -> str:

@@ -114,6 +114,16 @@ class FenceSpan:
     until_s: float | None = None
 
 
+@dataclass(slots=True)
+class Held:
+    """A hold that was answered. `released`: its end was asked for."""
+
+    at_s: float
+    epoch: int
+    reason: str
+    released: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """etcd went back to `revision`: to this ctl, and these operations. `ctls`, `recorded`: how many
@@ -165,7 +175,10 @@ class Trace:
     """Objects that the store has lost by itself."""
     wrong_clocks: set[str] = field(default_factory=set)
     """Processes whose clocks are wrong."""
+    holds: list[Held] = field(default_factory=list)
     fences: list[FenceSpan] = field(default_factory=list)
+    aliases: list[tuple[float, dict[str, str]]] = field(default_factory=list)
+    """Those that the cluster agreed on, from when on."""
     calm: bool = False
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=LINES))
     _digest: Hash = field(default_factory=hashlib.sha256)
