@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import aiohttp
 
@@ -86,7 +86,7 @@ def _row(
 
 
 def _scrolled(given: argparse.Namespace, cleancut: list[str]) -> list[dict[str, Any]]:
-    snapshot = (given.directory / "docs.snapshot").absolute()
+    snapshot = given.directory / "docs.snapshot"
     snapshot.unlink(missing_ok=True)
     words = ["extract", "1", "-c", DOCS, "--as-snapshot", "--out", str(snapshot)]
     subprocess.run([*cleancut, *words], check=True, stdout=subprocess.DEVNULL)
@@ -106,13 +106,14 @@ def _scrolled(given: argparse.Namespace, cleancut: list[str]) -> list[dict[str, 
 def _server(directory: Path, snapshot: Path) -> Iterator[PeerProcess]:
     """A Qdrant of one node that has recovered `snapshot`; it is removed at the end."""
 
-    async def recover(url: str) -> None:
-        body = {"location": f"file://{snapshot}", "priority": "snapshot"}
-        path = f"{url}/collections/{DOCS}/snapshots/recover"
+    async def upload(url: str, file: BinaryIO) -> None:
+        form = aiohttp.FormData()
+        form.add_field("snapshot", file, filename=snapshot.name)
+        path = f"{url}/collections/{DOCS}/snapshots/upload?priority=snapshot"
         timeout = aiohttp.ClientTimeout(total=600)
         async with (
             aiohttp.ClientSession(timeout=timeout) as http,
-            http.put(path, json=body) as answer,
+            http.post(path, data=form) as answer,
         ):
             assert answer.status == 200, await answer.text()
 
@@ -121,7 +122,8 @@ def _server(directory: Path, snapshot: Path) -> Iterator[PeerProcess]:
     with asyncio.Runner() as runner:
         (peer,) = runner.run(peers.__aenter__())
         try:
-            runner.run(recover(peer.url))
+            with snapshot.open("rb") as file:
+                runner.run(upload(peer.url, file))
             yield peer
         finally:
             runner.run(peers.__aexit__(None, None, None))
