@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from tests.k8s.world import World
 
 ENDED = ("COMMITTED", "ABORTED", "FAILED", "CANCELED")
 Change = Callable[[dict[str, Any]], None]
+Harm = Callable[[World, str], None]
 
 
 def bad_flag(agent: dict[str, Any]) -> None:
@@ -71,8 +73,12 @@ def test_a_bad_agent_takes_one_pod_out_of_service_at_most(installed: World, chan
     installed.whole()
 
 
-def test_an_unknown_flag_of_an_agent_that_stays(installed: World) -> None:
-    """It is left out with a warning: the roll-out goes through, one pod at a time."""
+@pytest.mark.parametrize(("argument", "works"), [("--nonsense", True), ("--spill-max=much", False)])
+def test_a_wrong_argument_of_an_agent_that_stays(
+    installed: World, argument: str, works: bool
+) -> None:
+    """An unknown flag is left out with a warning, a value that cannot be used keeps the agent from
+    working: the roll-out goes through, one pod at a time."""
     installed.whole()
     good = installed.desk.read("agent-values.yaml")
     seen: list[int] = []
@@ -84,17 +90,59 @@ def test_an_unknown_flag_of_an_agent_that_stays(installed: World) -> None:
         every = one.get("updatedReplicas") == 3
         return every and bool(one["currentRevision"] == one["updateRevision"])
 
-    installed.upgrade_qdrant(changed(installed, lambda agent: agent["args"].append("--nonsense")))
-    until(rolled, "the roll-out is over", 500)
-    assert min(seen) >= 2
-    installed.back_up()
-    installed.upgrade_qdrant(good)
+    installed.upgrade_qdrant(changed(installed, lambda agent: agent["args"].append(argument)))
+    try:
+        until(rolled, "the roll-out is over", 500)
+        assert min(seen) >= 2
+        if works:
+            installed.back_up()
+        else:
+            until(lambda: installed.endpoints() == 3, "Qdrant is in service")
+            assert installed.status()["agents"] == []
+            assert installed.ask("doctor")[0] != 0
+    finally:
+        installed.upgrade_qdrant(good)
     installed.rolled_out()
     installed.whole()
 
 
-def test_an_agents_pod_is_deleted_in_an_upload(installed: World) -> None:
-    """The epoch is given up, the pod waited for, and the next attempt is committed."""
+def state_of_agent(world: World, pod: str) -> dict[str, Any]:
+    """Of its container, as the kubelet tells it."""
+    found = json.loads(world.kubectl("get", "pod", pod, "-o", "json"))
+    every = {one["name"]: one for one in found["status"]["containerStatuses"]}
+    return dict(every["cleancut-agent"])
+
+
+def in_agent(world: World, pod: str, code: str) -> None:
+    """Runs Python beside the agent, however it ends."""
+    where = ("exec", pod, "-c", "cleancut-agent", "--", "python", "-c", code)
+    with suppress(RuntimeError):
+        world.kubectl(*where)
+
+
+def deleted(world: World, pod: str) -> None:
+    world.kubectl("delete", "pod", pod, "--wait=false")
+
+
+def out_of_memory(world: World, pod: str) -> None:
+    """Processes that are smaller than the agent use up its limit: the kernel kills the agent, and
+    Qdrant beside it lives."""
+    held = "held = b'x' * (40 << 20)\ntime.sleep(60)"
+    in_agent(world, pod, f"import os, time\nfor _ in range(4): os.fork()\n{held}")
+
+    def killed() -> bool:
+        last = state_of_agent(world, pod)["lastState"].get("terminated") or {}
+        return bool(last.get("reason") == "OOMKilled")
+
+    until(killed, "the agent is killed")
+    found = json.loads(world.kubectl("get", "pod", pod, "-o", "json"))["status"]
+    restarts = {one["name"]: one["restartCount"] for one in found["containerStatuses"]}
+    assert restarts["qdrant"] == 0
+
+
+@pytest.mark.parametrize("harm", [deleted, out_of_memory])
+def test_an_agent_is_lost_in_an_upload(installed: World, harm: Harm) -> None:
+    """The epoch is given up, the agent waited for, and the next attempt is committed."""
     installed.whole()
     installed.fill("many", shards=6, points=20_000)  # 5 MB: half a minute at this rate
     installed.cleancut("cluster", "settings", "--upload-rate", "64KiB")
@@ -102,7 +150,7 @@ def test_an_agents_pod_is_deleted_in_an_upload(installed: World) -> None:
         create = ("-o", "name", "backup", "create", "--full", "--no-wait")
         number = installed.cleancut(*create).strip()
         assert installed.state_becomes(number, "UPLOADING", *ENDED) == "UPLOADING"
-        installed.kubectl("delete", "pod", "qdrant-1", "--wait=false")
+        harm(installed, "qdrant-1")
     finally:
         installed.cleancut("cluster", "settings", "--upload-rate", "0")
     assert installed.state_becomes(number, *ENDED, timeout_s=400) == "COMMITTED"
