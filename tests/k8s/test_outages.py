@@ -140,7 +140,21 @@ def out_of_memory(world: World, pod: str) -> None:
     assert restarts["qdrant"] == 0
 
 
-@pytest.mark.parametrize("harm", [deleted, out_of_memory])
+def evicted(world: World, pod: str) -> None:
+    """Somebody fills the volume for spilling, which agents do to half of it at most: the node
+    evicts the pod, and it starts again with an empty one."""
+    uid = world.kubectl("get", "pod", pod, "-o", "jsonpath={.metadata.uid}")
+    in_agent(world, pod, "open('/var/lib/cleancut/full', 'wb').write(bytes(96 << 20))")
+
+    def is_another() -> bool:
+        return world.kubectl("get", "pod", pod, "-o", "jsonpath={.metadata.uid}") != uid
+
+    until(is_another, "the pod is evicted")
+    which = "--field-selector=reason=Evicted"
+    assert "cleancut-spill" in world.kubectl("get", "events", which, "-o", "json")
+
+
+@pytest.mark.parametrize("harm", [deleted, out_of_memory, evicted])
 def test_an_agent_is_lost_in_an_upload(installed: World, harm: Harm) -> None:
     """The epoch is given up, the agent waited for, and the next attempt is committed."""
     installed.whole()
