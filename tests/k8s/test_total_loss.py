@@ -20,31 +20,63 @@ def fixes(world: World) -> list[str]:
     return list(dict.fromkeys(ours))
 
 
-def test_a_lost_volume_by_the_words_of_the_doctor(installed: World) -> None:
-    """The old id is forgotten, then each fix is typed until nothing is wrong."""
-    installed.whole()
-    installed.back_up()
-    agents = installed.status()["agents"]
-    peer = str(next(one["peer_id"] for one in agents if one["name"] == "qdrant-1"))
-    claims = [f"pvc/qdrant-{kind}-qdrant-1" for kind in ("storage", "snapshots")]
-    installed.kubectl("delete", "--wait=false", *claims)
-    installed.kubectl("delete", "pod", "qdrant-1")
+def peer_of(world: World, pod: str) -> str:
+    """The id of the peer in that pod."""
+    return str(next(one["peer_id"] for one in world.status()["agents"] if one["name"] == pod))
 
+
+def lose_volumes(world: World, pod: str) -> None:
+    """Its claims are gone with it."""
+    claims = [f"pvc/qdrant-{kind}-{pod}" for kind in ("storage", "snapshots")]
+    world.kubectl("delete", "--wait=false", *claims)
+    world.kubectl("delete", "pod", pod, "--ignore-not-found")
+
+
+def forget(world: World, peer: str) -> None:
     def forgotten() -> bool:
-        installed.cleancut("cluster", "forget-peer", peer, "--force", "--confirm", peer, "--yes")
+        world.cleancut("cluster", "forget-peer", peer, "--force", "--confirm", peer, "--yes")
         return True
 
     until(forgotten, "the lost peer is forgotten", 300)
-    until(lambda: installed.pods(3), "the peer joins again", 400)
-    until(lambda: len(installed.status()["agents"]) == 3, "three agents")
+
+
+def mend(world: World) -> None:
+    """Each fix of the doctor is typed until nothing is wrong."""
+    peers = world.peers()
+    until(lambda: world.pods(peers), f"{peers} pods of Qdrant are ready", 400)
+    until(lambda: len(world.status()["agents"]) == peers, f"{peers} agents")
 
     def mended() -> bool:
-        for command in fixes(installed):
-            installed.cleancut(*command.split()[1:], "--yes")
-        return installed.ask("doctor")[0] == 0
+        for command in fixes(world):
+            world.cleancut(*command.split()[1:], "--yes")
+        return world.ask("doctor")[0] == 0
 
     until(mended, "the doctor finds nothing", 400)
+
+
+def test_a_lost_volume_by_the_words_of_the_doctor(installed: World) -> None:
+    """The old id is forgotten, and what it held is restored."""
+    installed.whole()
+    installed.back_up()
+    peer = peer_of(installed, "qdrant-1")
+    lose_volumes(installed, "qdrant-1")
+    forget(installed, peer)
+    mend(installed)
     installed.data_is_whole()
+
+
+def test_three_peers_become_two(installed: World) -> None:
+    """The third is taken away with its volumes, and forgotten: what it alone held is restored."""
+    installed.whole()
+    installed.back_up()
+    peer = peer_of(installed, "qdrant-2")
+    installed.upgrade_qdrant({**installed.desk.read("agent-values.yaml"), "replicaCount": 2})
+    until(lambda: installed.pods(2), "two peers are left", 400)
+    lose_volumes(installed, "qdrant-2")
+    forget(installed, peer)
+    mend(installed)
+    installed.data_is_whole()
+    installed.back_up()
 
 
 def test_only_the_bucket_is_left(installed: World) -> None:
