@@ -58,12 +58,16 @@ def _moving(failure: Failure) -> bool:
 
 
 def fullest_is_cut(outcome: Outcome) -> Iterator[str]:
-    """No replica is cut that lacks writes which another one has; elsewhere than in calm histories
-    that other one may not answer, and then nothing is called point-in-time."""
+    """No replica is cut that lacks writes which another one has. Elsewhere than in calm histories
+    that other one may not answer, and then nothing is called point-in-time; or clients write while
+    both are counted, and then the counts say nothing."""
+    calm = outcome.shared.trace.calm
     for epoch, manifest in outcome.manifests().items():
-        if manifest.consistency is Consistency.PER_SHARD and not outcome.shared.trace.calm:
+        if manifest.consistency is Consistency.PER_SHARD and not calm:
             continue
         for shard in manifest.shards:
+            if shard.count is None and not calm:
+                continue
             cut = cut_of(outcome.shared, shard)
             if cut is not None and cut.stale:
                 yield f"group {epoch}: {shard.collection}/{shard.shard_id} was cut where it is old"
