@@ -31,7 +31,7 @@ from tests.support.solo import Solo
 SEED = int(os.environ.get("SOLO_SEED", "20"))
 KILLS = int(os.environ.get("SOLO_KILLS", "50"))
 SHAPE = Shape(points=3000, dims=32, shards=2)
-LONGEST_S = 4.0
+LONGEST_S = 0.6
 SETTLED_S = 900.0
 """Requests of starts that were killed at once wait for each other."""
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3600)]
@@ -79,7 +79,7 @@ async def settle(solo: Solo) -> None:
 def test_epochs_never_repeat_over_kills_in_backups(
     kind: Kind, runner: asyncio.Runner, tmp_path: Path
 ) -> None:
-    """Each start is killed within four seconds of a backup's request, or once it is committed."""
+    """Each start is killed while the backup that it was asked for is under way, or just after."""
     chance = random.Random(SEED)
 
     async def body() -> None:
