@@ -245,6 +245,11 @@ class Scenario:
         return Home(AgentName(name), peer, self._directory / name, self.plan.logs)
 
     @property
+    def _may_wait(self) -> bool:
+        """A move that cannot be made has the turn for longer than a schedule's interval."""
+        return self.plan.rebalances or self.plan.reshards or self.plan.diverged
+
+    @property
     def _has_upkeep(self) -> bool:
         return self.plan.schedules or self.plan.garbage or self.plan.archive
 
@@ -310,7 +315,7 @@ class Scenario:
             self.pulls.undeletes,
             archived=archived,
             diverged=self.plan.diverged,
-            healthy=not (self.plan.unkind or self.plan.turned or self.plan.diverged),
+            healthy=not (self.plan.unkind or self.plan.turned or self._may_wait),
             first_shards=self._first_shards(),
         )
         manifests = outcome.manifests().values()
