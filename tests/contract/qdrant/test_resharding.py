@@ -94,7 +94,7 @@ def test_a_shard_more_and_a_shard_less_while_clients_write(world: World, factor:
                     await one.migrate(state)
                     proof = RingProof()
                     for _ in range(10):
-                        proof.add(await one.counts(range(old), range(new)))
+                        proof.add(await one.counts(range(old), range(new)), {})
                         if not proof.open:
                             break
                     assert proof.open == ()
@@ -161,7 +161,7 @@ def test_on_the_way_down_each_replica_needs_a_stream(world: World) -> None:
         state = await one.start(DOWN)
         await one.migrate(state, every=False)
         proof = RingProof()
-        proof.add(await one.counts(range(3), range(2)))
+        proof.add(await one.counts(range(3), range(2)), {})
         assert len(proof.open) == 2
         assert all("points of shard 2 that move to shard" in words for words in proof.open)
         await one.commit(state)

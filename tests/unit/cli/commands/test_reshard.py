@@ -26,7 +26,7 @@ def test_a_plan_a_start_and_what_is_shown_of_it() -> None:
             asked = ("docs", "--shards", "3", "--shard-key", "eu")
             planned = await cleancut("reshard", "plan", *asked, **env)
             assert planned.code == Exit.OK, planned.err
-            assert "2 of 3" in planned.out
+            assert "2 -> 3" in planned.out
             assert operations.reshards.asked == ReshardOptions(
                 collection="docs", shards=3, shard_key="eu"
             )
