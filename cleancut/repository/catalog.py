@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from cleancut.core.format.manifest import (
     CORRUPT_HINT,
@@ -17,9 +17,9 @@ from cleancut.core.format.manifest import (
 )
 from cleancut.core.format.paths import ObjectKind, Paths
 from cleancut.core.format.story import BACKUPS
-from cleancut.core.primitives.codec import Record, digest_of, encode
+from cleancut.core.primitives.codec import Record, decode, digest_of, encode
 from cleancut.core.primitives.errors import CleancutError, Corrupt, NotFound, Refused
-from cleancut.core.primitives.ids import Epoch
+from cleancut.core.primitives.ids import AgentName, Epoch
 from cleancut.core.primitives.numbers import whole_number
 from cleancut.core.protocol.documents import AgentRestoreReport, AgentRingReport
 from cleancut.core.verification.damage import NO_DAMAGE
@@ -31,6 +31,7 @@ from cleancut.runtime.concurrency import run_all
 
 LATEST = "latest"
 _AT_ONCE = 8
+D = TypeVar("D", AgentRestoreReport, AgentRingReport)
 
 
 class Epochs(NamedTuple):
@@ -237,6 +238,25 @@ async def put_votes_document(
     data, sha256 = encode(document), digest_of(document)
     await store.put(paths.votes_document(document.epoch, document.agent, sha256), data)
     return sha256
+
+
+async def read_votes_documents(
+    store: Store,
+    paths: Paths,
+    kind: type[D],
+    documents: Sequence[tuple[AgentName, str]],
+    *,
+    epoch: Epoch,
+) -> list[D]:
+    """What agents found in an epoch. `documents`: each with the sha256 that its vote names.
+
+    Raises: NotFound, Corrupt.
+    """
+    found: list[D] = []
+    for agent, sha256 in documents:
+        path = paths.votes_document(epoch, agent, sha256)
+        found.append(decode(kind, await get_checked(store, path, sha256), path))
+    return found
 
 
 async def get_checked(store: Store, path: str, sha256: str) -> bytes:

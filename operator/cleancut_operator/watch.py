@@ -16,6 +16,9 @@ from cleancut_operator.decisions import Told
 from cleancut_operator.mirror import Mirror
 from cleancut_operator.resources import GROUP, VERSION, Kind, Seen, seen_of
 
+_IDENTITY: Any = "cleancut-operator"
+"""Without one kopf asks for the user's name, and users of pods have none."""
+
 
 def connection() -> kopf.ConnectionInfo:
     """The API server by the pod's service account, else by KUBECONFIG. Raises: Invalid."""
@@ -34,9 +37,6 @@ async def watch(mirror: Mirror, namespace: str, health: Health, log_format: str)
     """Follows all objects of a namespace until SIGTERM or SIGINT."""
     forms = {"json": kopf.LogFormat.JSON, "text": kopf.LogFormat.FULL}
     kopf.configure(quiet=True, log_format=forms[log_format])
-    identity: Any = (
-        "cleancut-operator"  # else it asks for the user's name, and pods' users have none
-    )
     async with asyncio.TaskGroup() as group:
         watching = asyncio.Event()
         waiting = group.create_task(_be_ready(health, watching))
@@ -44,7 +44,7 @@ async def watch(mirror: Mirror, namespace: str, health: Health, log_format: str)
             registry=handlers(mirror, group),
             settings=settings(),
             namespaces=[namespace],
-            identity=identity,
+            identity=_IDENTITY,
             standalone=True,
             ready_flag=watching,
         )

@@ -28,7 +28,7 @@ from cleancut.core.rebalance.phases import (
 from cleancut.core.rebalance.plan import BalancePlan, check_balance, make_balance
 from cleancut.core.rebalance.ready_moves import replicas_differ
 from cleancut.core.rebalance.solver import Shard
-from cleancut.repository.catalog import get_checked, put_staged
+from cleancut.repository.catalog import get_checked, put_staged, read_votes_documents
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import check_restored, read_sessions
 from cleancut_coordinator.layout import read_layout
@@ -151,12 +151,8 @@ class RebalanceEffects:
     async def _counted(
         self, epoch: Epoch, documents: Sequence[tuple[AgentName, str]]
     ) -> list[AgentRestoreReport]:
-        found: list[AgentRestoreReport] = []
-        for agent, sha256 in documents:
-            path = self._context.paths.votes_document(epoch, agent, sha256)
-            data = await get_checked(self._context.store, path, sha256)
-            found.append(decode(AgentRestoreReport, data, path))
-        return found
+        store, paths = self._context.store, self._context.paths
+        return await read_votes_documents(store, paths, AgentRestoreReport, documents, epoch=epoch)
 
     async def _report(self, effect: Report) -> str:
         draft = await self.draft(effect.epoch, effect.draft)

@@ -44,7 +44,7 @@ from cleancut.core.reshard.plan import (
 from cleancut.core.reshard.ring_rounds import RingRounds
 from cleancut.qdrant.client import Qdrant
 from cleancut.qdrant.responses import Placement
-from cleancut.repository.catalog import get_checked, put_staged
+from cleancut.repository.catalog import get_checked, put_staged, read_votes_documents
 from cleancut_coordinator.any_peer import ask_any
 from cleancut_coordinator.context import CoordinatorContext
 from cleancut_coordinator.etcd_state import check_restored, read_sessions
@@ -197,12 +197,8 @@ class ReshardEffects:
     async def _reports(
         self, epoch: Epoch, documents: Sequence[tuple[AgentName, str]]
     ) -> list[AgentRingReport]:
-        found: list[AgentRingReport] = []
-        for agent, sha256 in documents:
-            path = self._context.paths.votes_document(epoch, agent, sha256)
-            data = await get_checked(self._context.store, path, sha256)
-            found.append(decode(AgentRingReport, data, path))
-        return found
+        store, paths = self._context.store, self._context.paths
+        return await read_votes_documents(store, paths, AgentRingReport, documents, epoch=epoch)
 
     async def _commit(self, effect: CommitRings) -> Tasks:
         step = await self._migration(effect.epoch, effect.draft)

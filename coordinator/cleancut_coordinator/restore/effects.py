@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from cleancut.core.primitives.codec import decode
 from cleancut.core.primitives.errors import Corrupt, TimedOut
 from cleancut.core.primitives.ids import AgentName, Epoch, PeerId
 from cleancut.core.protocol.commands import Effect
@@ -39,7 +38,7 @@ from cleancut.core.restore.report import (
     slowest,
 )
 from cleancut.core.restore.target import Target
-from cleancut.repository.catalog import get_checked, load_group, put_staged
+from cleancut.repository.catalog import load_group, put_staged, read_votes_documents
 from cleancut.runtime.concurrency import run_all
 from cleancut_coordinator.any_peer import first_peer
 from cleancut_coordinator.context import CoordinatorContext
@@ -263,11 +262,13 @@ class RestoreEffects:
             report = await review_resharded(self._context, draft)
             report = await self._with_canaries(replace(draft, strict=False), report)
             return await put_staged(self._context.store, self._context.paths, effect.epoch, report)
-        documents: list[AgentRestoreReport] = []
-        for agent, sha256 in effect.documents:
-            path = self._context.paths.votes_document(effect.epoch, agent, sha256)
-            data = await get_checked(self._context.store, path, sha256)
-            documents.append(decode(AgentRestoreReport, data, path))
+        documents = await read_votes_documents(
+            self._context.store,
+            self._context.paths,
+            AgentRestoreReport,
+            effect.documents,
+            epoch=effect.epoch,
+        )
         kept = await find_replaced(self._context, draft)
         look = partial(observe_collection, self._context)
         if not draft.repairs:
