@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cbor2
+import msgspec
 
 from cleancut.core.archive.chunk import compress_body
 from cleancut.core.archive.records import Chain, ChunkPart, Look, Mark, MarkEnd, MarkRound
@@ -30,6 +31,23 @@ def delete_by(key: str, value: str) -> bytes:
     return entry("delete_points_by_filter", condition)
 
 
+def chain_of(id: str, **other: Any) -> Chain:
+    """A chain of shard 0 of `docs`; `other`: fields that are to be otherwise."""
+    chain = Chain(
+        id=id,
+        cluster="prod",
+        agent=AgentName("agent-1"),
+        peer=PeerId(1),
+        collection="docs",
+        collection_uuid="u-1",
+        shard=ShardId(0),
+        log="1:2",
+        first=0,
+        created_at_ms=0,
+    )
+    return msgspec.structs.replace(chain, **other)
+
+
 class Archived:
     """Chains of one collection, a shard each, in one stream. Shape: entries from 0 on."""
 
@@ -47,15 +65,11 @@ class Archived:
 
     async def begin(self, shard: int, first: int = 0) -> None:
         self._next[shard] = first
-        chain = Chain(
-            id=self.chain(shard),
-            cluster="c",
+        chain = chain_of(
+            self.chain(shard),
             agent=AgentName(f"agent-{shard}"),
-            peer=PeerId(1),
             collection=self._collection,
-            collection_uuid="u-1",
             shard=ShardId(shard),
-            log="1:2",
             first=first,
             created_at_ms=self._began_ms,
         )

@@ -9,7 +9,8 @@ import pytest
 from cleancut.core.archive.bases import ShardBase
 from cleancut.core.archive.records import Chain, ChainEnd
 from cleancut.core.archive.retention import ArchiveFacts, ChunkFacts, find_archive_garbage
-from cleancut.core.primitives.ids import AgentName, Epoch, PeerId, ShardId
+from cleancut.core.primitives.ids import Epoch, PeerId, ShardId
+from tests.support.archived import chain_of
 
 HOUR = 3_600_000
 NOW = 1000 * HOUR
@@ -17,18 +18,7 @@ PLACE = "docs", ShardId(0)
 
 
 def chain(name: str, age_h: int = 50) -> Chain:
-    return Chain(
-        id=name,
-        cluster="prod",
-        agent=AgentName("agent-1"),
-        peer=PeerId(1),
-        collection="docs",
-        collection_uuid="u",
-        shard=ShardId(0),
-        log="1:2",
-        first=0,
-        created_at_ms=NOW - age_h * HOUR,
-    )
+    return chain_of(name, created_at_ms=NOW - age_h * HOUR)
 
 
 def end(name: str, age_h: int) -> ChainEnd:

@@ -17,8 +17,9 @@ from cleancut.core.archive.records import Chain, ChainEnd, Look, Mark, MarkEnd, 
 from cleancut.core.archive.targets import check_asked, resolve
 from cleancut.core.archive.views import Archive, Base, ChainView
 from cleancut.core.primitives.errors import CleancutError, Invalid, NotFound, Refused
-from cleancut.core.primitives.ids import AgentName, Epoch, PeerId, ShardId
+from cleancut.core.primitives.ids import Epoch, PeerId, ShardId
 from cleancut.core.protocol.moment import LogEntry, Moment, MomentRequest
+from tests.support.archived import chain_of
 
 START_MS = 1_800_000_000_000
 LOOK_MS = 100
@@ -46,18 +47,7 @@ class History:
         return f"chain-{shard}"
 
     def view(self, shard: int) -> ChainView:
-        chain = Chain(
-            id=self.chain(shard),
-            cluster="c",
-            agent=AgentName("a"),
-            peer=PeerId(1),
-            collection="docs",
-            collection_uuid="u",
-            shard=ShardId(shard),
-            log="l",
-            first=0,
-            created_at_ms=START_MS,
-        )
+        chain = chain_of(self.chain(shard), shard=ShardId(shard), created_at_ms=START_MS)
         looks = [
             Look(at_ms=START_MS + at, last=self.last(shard, at))
             for at in range(0, self.length_ms + 1, LOOK_MS)

@@ -8,23 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cleancut.core.archive.records import Chain, ChainEnd, Look
+from cleancut.core.archive.records import ChainEnd, Look
 from cleancut.core.archive.views import ended, steady
-from cleancut.core.primitives.ids import AgentName, PeerId, ShardId
+from cleancut.core.primitives.ids import PeerId, ShardId
+from tests.support.archived import chain_of
 
 HOUR_MS = 3_600_000
-OLD = Chain(
-    id="old",
-    cluster="c",
-    agent=AgentName("a"),
-    peer=PeerId(1),
-    collection="docs",
-    collection_uuid="u",
-    shard=ShardId(0),
-    log="l",
-    first=0,
-    created_at_ms=1_000,
-)
+OLD = chain_of("old", created_at_ms=1_000)
 NEW = replace(OLD, id="new", peer=PeerId(2), created_at_ms=5_000)
 
 

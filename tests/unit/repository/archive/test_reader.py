@@ -9,7 +9,6 @@ import pytest
 
 from cleancut.core.archive.chunk import compress_body
 from cleancut.core.archive.records import (
-    Chain,
     ChainEnd,
     ChunkPart,
     Look,
@@ -19,7 +18,7 @@ from cleancut.core.archive.records import (
 )
 from cleancut.core.format.paths import Paths
 from cleancut.core.primitives.errors import Corrupt, Unavailable
-from cleancut.core.primitives.ids import AgentName, ClusterName, PeerId, ShardId
+from cleancut.core.primitives.ids import ClusterName, PeerId, ShardId
 from cleancut.core.wal.tail import WalEntry
 from cleancut.ports.store import Store
 from cleancut.repository.archive.bases import BaseReader
@@ -29,6 +28,7 @@ from cleancut.repository.archive.writer import ChunkStream, put_chain, put_end, 
 from cleancut.runtime.clock import SystemClock
 from cleancut.store.encrypted import EncryptedStore
 from cleancut.testing.memory_store import MemoryStore
+from tests.support.archived import chain_of
 
 PATHS = Paths(ClusterName("prod"))
 
@@ -235,18 +235,7 @@ def test_a_head_larger_than_the_first_read_is_read_whole() -> None:
 def test_chains_ends_and_marks_are_found() -> None:
     async def scenario() -> None:
         store = MemoryStore()
-        chain = Chain(
-            id="c1",
-            cluster="prod",
-            agent=AgentName("agent-1"),
-            peer=PeerId(1),
-            collection="docs",
-            collection_uuid="u",
-            shard=ShardId(0),
-            log="1:2",
-            first=5,
-            created_at_ms=3,
-        )
+        chain = chain_of("c1", first=5, created_at_ms=3)
         end = ChainEnd(chain="c1", last=9, at_ms=7, reason="replaced")
         ends = (MarkEnd(collection="docs", shard=ShardId(0), peer=PeerId(1), chain="c1", last=8),)
         rounds = [MarkRound(number=n, ends=ends) for n in (1, 2)]
